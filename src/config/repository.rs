@@ -35,7 +35,7 @@ pub enum StoreUrlError {
     /// Another scheme.
     #[error("`{0}` is not a scheme of repositories: use a folder, s3://, gs://, az:// or https://")]
     Scheme(String),
-    /// Nothing after the scheme.
+    /// No bucket or host after the scheme.
     #[error("expected {0}")]
     Form(&'static str),
     /// Credentials in the URL, which logs would show.

@@ -25,7 +25,7 @@ use super::invocations::{
 use crate::{
     auth::Caller,
     codec::{FieldError, json_schema::SchemaPlace, parse_valid},
-    config::{DialectName, Settings},
+    config::{DialectName, Settings, StoreUrl},
     edge::{
         ApiError, DescribedModel, EdgeState, ErrorDocument, MayManage, MayPredict, ModelDescription,
         OperationPaths, Permit, Problem, Protocol, RouteSet, Routes, rest::body::read_json,
@@ -71,8 +71,11 @@ impl Protocol for SageMaker {
 pub(super) struct Repository(PathBuf);
 
 impl Repository {
-    /// Creates the repository for this path, made absolute.
+    /// Creates the repository for this path, made absolute, or for the URL of an object store.
     pub(super) fn new(path: &path::Path) -> Self {
+        if StoreUrl::of_repository(path).is_some() {
+            return Self(path.to_path_buf());
+        }
         Self(path::absolute(path).unwrap_or_else(|_| path.to_path_buf()))
     }
 
@@ -256,6 +259,16 @@ mod tests {
             "/etc/passwd",
             "s3://bucket/iris",
             "file:///opt/models/iris",
+        ] {
+            assert!(!repository.holds(bad, &model), "{bad}");
+        }
+        let repository = Repository::new(path::Path::new("s3://bucket/live"));
+        assert!(repository.holds("s3://bucket/live/iris/1", &model));
+        for bad in [
+            "s3://bucket/iris",
+            "s3://other/live/iris",
+            "/s3:/bucket/live/iris",
+            "s3://bucket/live/../live/iris",
         ] {
             assert!(!repository.holds(bad, &model), "{bad}");
         }

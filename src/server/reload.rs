@@ -123,6 +123,13 @@ const CLASSES: &[(&str, Class)] = &[
         },
     ),
     (
+        "models.store",
+        Fixed {
+            reason: "one store is polled from the start",
+            keep: |old, new| new.models.store.clone_from(&old.models.store),
+        },
+    ),
+    (
         "models.files",
         Fixed {
             reason: "these files are watched from the start",

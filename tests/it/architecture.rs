@@ -67,6 +67,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("seccompiler", &["system"], "the sandbox is built in one place"),
     ("libc", &["system", "server"], "the operating system is talked to in one place"),
     ("notify", &["lifecycle"], "the repository is watched in one place"),
+    ("object_store", &["lifecycle"], "objects are fetched in one place"),
     ("clap", &["cli"], "arguments are a matter of the command line"),
     ("std::env", &["config"], "the environment is read in one place"),
 ];

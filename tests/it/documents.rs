@@ -175,6 +175,7 @@ fn exported() -> BTreeMap<String, (String, BTreeSet<String>)> {
     metrics.set_issuer_keys_time("login", SystemTime::now());
     let time = Some(SystemTime::now());
     metrics.set_api_keys(iter::once(("shop", time, time)));
+    metrics.repository_polled("changed", true, Some(1));
     metrics.model_swapped("iris");
     metrics.model_refused("iris", "not_onnx");
     metrics.model_rolled_back("iris", "request");

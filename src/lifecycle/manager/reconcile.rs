@@ -28,8 +28,11 @@ impl Manager {
             // An unreadable repository says nothing about its models: what serves goes on serving.
             Err(error) => {
                 self.pending.record_scan(false);
-                let repository = self.parts.source.location();
-                self.complain(format!("models.repository: {repository} cannot be read: {error}"));
+                // A first download takes its time.
+                if !self.parts.source.is_starting() {
+                    let repository = self.parts.source.location();
+                    self.complain(format!("models.repository: {repository} cannot be read: {error}"));
+                }
                 // Known notices are not logged again once the repository is readable.
                 let told: Vec<String> = self.parts.notices.load().iter().map(ToString::to_string).collect();
                 self.fresh_complaints.extend(told);

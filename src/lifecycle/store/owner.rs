@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::model::Digest;
+use crate::{config::StoreUrl, model::Digest};
 
 /// The file that names the repository.
 const MARK: &str = "repository";
@@ -83,6 +83,10 @@ fn other(state: &Path, owner: &Owner) -> io::Result<(PathBuf, bool)> {
 
 impl Owner {
     fn of(repository: &Path) -> io::Result<Self> {
+        // The URL of an object store is the same wherever the process was started.
+        if StoreUrl::of_repository(repository).is_some() {
+            return Ok(Self { set: repository.to_path_buf(), resolved: None });
+        }
         Ok(Self { set: std::path::absolute(repository)?, resolved: repository.canonicalize().ok() })
     }
 
@@ -149,6 +153,8 @@ mod tests {
         fs::remove_file(path("link")).unwrap();
         std::os::unix::fs::symlink("two", path("link")).unwrap();
         assert_eq!(of("link"), (path("state"), false), "it is set to the next release");
+        let store = || folder_of(path("state"), Path::new("s3://models/live")).unwrap();
+        assert!(store().1 && !store().1, "a store has a state of its own, too");
         let gone = of("gone");
         assert!(gone.1 && gone.0 != two);
         assert_eq!(of("gone"), (gone.0, false));

@@ -177,7 +177,7 @@ impl Bucket {
     }
 }
 
-/// Compares tags. Some stores list them without quotes, and some servers list none.
+/// Returns true if tags are the same, or one is missing: some servers list none. Some list them without quotes.
 fn is_same_tag(found: Option<&String>, listed: Option<&String>) -> bool {
     let bare = |tag: &String| tag.trim_start_matches("W/").trim_matches('"').to_owned();
     found.zip(listed).is_none_or(|(found, listed)| bare(found) == bare(listed))

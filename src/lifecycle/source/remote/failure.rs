@@ -4,6 +4,7 @@ use std::{error::Error, io};
 
 use object_store::path;
 
+use super::transport::RefusedStatus;
 use crate::outbound::SendError;
 
 /// Most characters of a server's own words.
@@ -25,8 +26,8 @@ pub enum Failure {
     #[error("the store refuses access: check the credentials, and that they may list and read")]
     Denied,
     /// The bucket, the container or the object does not exist.
-    #[error("the store has no such bucket, container or object: {0}")]
-    Missing(String),
+    #[error("the store has no such bucket, container, folder or object")]
+    Missing,
     /// Another status, or a response that cannot be read.
     #[error("the store responds with an error: {0}")]
     Response(String),
@@ -63,7 +64,7 @@ impl Failure {
             Self::Unreachable(_) => "unreachable",
             Self::Slow(_) => "slow",
             Self::Denied => "denied",
-            Self::Missing(_) => "missing",
+            Self::Missing => "missing",
             Self::Response(_) => "response",
             Self::OddName(_) => "odd_name",
             Self::TooMany(_) => "too_many",
@@ -91,9 +92,14 @@ impl From<object_store::Error> for Failure {
         if let Some(odd) = cause::<path::Error>(&error) {
             return Self::OddName(short(&odd.to_string()));
         }
+        match cause::<RefusedStatus>(&error) {
+            Some(RefusedStatus(404)) => return Self::Missing,
+            Some(_) => return Self::Denied,
+            None => {}
+        }
         match &error {
             Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => Self::Denied,
-            Store::NotFound { .. } => Self::Missing(last_words(&error)),
+            Store::NotFound { .. } => Self::Missing,
             Store::Precondition { .. } => Self::Changing,
             _ => Self::Response(last_words(&error)),
         }
@@ -133,15 +139,16 @@ fn short(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
+    use object_store::client::{HttpError, HttpErrorKind};
+
     use super::*;
 
     #[test]
     fn every_error_has_one_reason() {
         let generic =
             |source: Box<dyn Error + Send + Sync>| object_store::Error::Generic { store: "S3", source };
-        let kind = object_store::client::HttpErrorKind::Timeout;
         let slow = SendError::ReadTimeout(Duration::from_secs(1));
-        let sent = object_store::client::HttpError::new(kind, slow);
+        let sent = HttpError::new(HttpErrorKind::Timeout, slow);
         let odd = object_store::path::Path::parse("a//b").unwrap_err();
         let path = "x".to_owned();
         let of = |text: &str| -> Box<dyn Error + Send + Sync> { text.to_owned().into() };
@@ -151,6 +158,8 @@ mod tests {
             (object_store::Error::PermissionDenied { path: path.clone(), source: of("403") }, "denied"),
             (object_store::Error::NotFound { path: path.clone(), source: of("404") }, "missing"),
             (object_store::Error::Precondition { path, source: of("412") }, "changing"),
+            (generic(Box::new(HttpError::new(HttpErrorKind::Unknown, RefusedStatus(403)))), "denied"),
+            (generic(Box::new(HttpError::new(HttpErrorKind::Unknown, RefusedStatus(404)))), "missing"),
             (generic(of("<Error>\n  500</Error>")), "response"),
         ] {
             assert_eq!(Failure::from(error).label(), expected);

@@ -155,7 +155,7 @@ async fn download(
         match result {
             Ok(()) => {}
             Err(
-                failure @ (Failure::Changing | Failure::Size(_) | Failure::Missing(_) | Failure::Response(_)),
+                failure @ (Failure::Changing | Failure::Size(_) | Failure::Missing | Failure::Response(_)),
             ) => {
                 missed.sets.insert(set.clone());
                 missed.failure.get_or_insert(failure);

@@ -23,6 +23,11 @@ const MAX_DOCUMENT_BYTES: u64 = 32 * 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ForContent;
 
+/// A status that refuses a request for an object or a listing. The library would hide it in a text.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("status {0}")]
+pub(super) struct RefusedStatus(pub(super) u16);
+
 /// Makes clients for stores, and for the services that hand out their credentials.
 #[derive(Debug)]
 pub(super) struct Connector {
@@ -52,7 +57,13 @@ impl HttpService for Transport {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let is_for_content = request.extensions().get::<ForContent>().is_some();
         let max_bytes = if is_for_content { u64::MAX } else { MAX_DOCUMENT_BYTES };
+        // Other methods ask for tokens, where the library wants to see the status.
+        let reads = matches!(request.method().as_str(), "GET" | "PROPFIND");
         let response = self.0.send(request, max_bytes).await.map_err(http_error)?;
+        let status = response.status().as_u16();
+        if reads && matches!(status, 401 | 403 | 404) {
+            return Err(HttpError::new(HttpErrorKind::Unknown, RefusedStatus(status)));
+        }
         Ok(response.map(|body| HttpResponseBody::new(body.map_err(http_error))))
     }
 }

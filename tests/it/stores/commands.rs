@@ -1,0 +1,54 @@
+//! Commands that read a repository in a store.
+
+use std::process::Output;
+
+use super::store_of_iris;
+use crate::support::{
+    binary::{run, text},
+    repository::test_model,
+    store::{Behavior, TestStore},
+    tokens::SECRET,
+};
+
+/// Runs a command of a gateway whose repository is a store, beside the threads that serve the store.
+async fn command(store: &TestStore, arguments: &'static [&'static str]) -> Output {
+    let folder = store.folder();
+    let run = move || {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = [
+            ("GATEWAY__MODELS__REPOSITORY", folder.as_str()),
+            ("GATEWAY__MODELS__STORE__TIMEOUT_MS", "300"),
+            ("GATEWAY__AUTH__SIGNING_SECRET", SECRET),
+        ];
+        let output = run(arguments, directory.path(), &settings);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "a check leaves nothing");
+        output
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_check_proves_the_models_of_a_store() {
+    let store = store_of_iris().await;
+    let output = command(&store, &["check"]).await;
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains("iris version 1"), "{said}{}", text(&output.stderr));
+    store.put("iris/2/model.onnx", &test_model("nan_weights"));
+    let output = command(&store, &["check"]).await;
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && said.contains("NaN"), "{said}");
+}
+
+#[tokio::test]
+async fn a_check_says_why_a_store_cannot_be_read() {
+    let store = store_of_iris().await;
+    for (behavior, reason) in
+        [(Behavior::Status(403), "the store refuses access"), (Behavior::Silent, "the store is too slow")]
+    {
+        store.behave(behavior);
+        let output = command(&store, &["check"]).await;
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(reason), "{behavior:?}: {said}");
+        assert!(said.contains(&store.folder()), "{said}");
+    }
+}

@@ -1,0 +1,55 @@
+//! Listings that are too long, too large, or hold names that no file can have.
+
+use super::{as_s3, as_webdav, gateway, next_poll, polls, serves, store_of_iris};
+use crate::support::{
+    repository::{iris, test_model},
+    setosa,
+};
+
+#[tokio::test]
+async fn ten_thousand_objects_are_listed_page_by_page_and_more_are_refused() {
+    let store = store_of_iris().await;
+    for index in 1..10_000 {
+        // Hidden ones are listed, and not mirrored.
+        store.put(&format!(".cache/{index:05}"), b"x");
+    }
+    let gateway = gateway(&store, as_s3).start().await;
+    assert!(serves(&iris())(&gateway.predict(&setosa()).await));
+    next_poll(&gateway, "unchanged").await;
+    store.put(".cache/00000", b"x");
+    store.put("iris/1/model.onnx", &test_model("iris_retrained"));
+    next_poll(&gateway, "too_many").await;
+    assert!(serves(&iris())(&gateway.predict(&setosa()).await), "nothing changes");
+    store.remove(".cache/00000");
+    gateway.predict_until(serves(&test_model("iris_retrained"))).await;
+}
+
+#[tokio::test]
+async fn more_bytes_than_allowed_are_not_downloaded() {
+    let store = store_of_iris().await;
+    let most = iris().len() as u64 + 10;
+    let gateway = gateway(&store, as_webdav).settings(|s| s.models.store.max_bytes = most).start().await;
+    assert!(serves(&iris())(&gateway.predict(&setosa()).await));
+    store.put("notes.txt", &[b'x'; 11]);
+    store.requests();
+    next_poll(&gateway, "too_large").await;
+    assert!(store.requests().iter().all(|request| request == "LIST"));
+    assert!(gateway.metrics().await.contains("gateway_repository_available 0\n"));
+}
+
+#[tokio::test]
+async fn odd_names_are_refused_by_name_and_the_rest_is_mirrored() {
+    let store = store_of_iris().await;
+    store.put("line\\1\\model.onnx", &test_model("regressor"));
+    let gateway = gateway(&store, as_s3).start().await;
+    assert!(serves(&iris())(&gateway.predict(&setosa()).await));
+    gateway.metrics_until(|metrics| polls(metrics, "unchanged") > 0).await;
+    // The library for stores reads no listing with such a name.
+    store.put("iris/../../outside.onnx", &test_model("regressor"));
+    next_poll(&gateway, "odd_name").await;
+    assert!(serves(&iris())(&gateway.predict(&setosa()).await));
+    let state = gateway.repository.path();
+    assert!(!state.join("outside.onnx").exists());
+    store.remove("iris/../../outside.onnx");
+    next_poll(&gateway, "unchanged").await;
+}
