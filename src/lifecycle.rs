@@ -67,7 +67,7 @@ pub use servable::{PrepareRows, ResponseParts, RowsWriter, Servable, Stamp};
 pub use serving_map::{ServingMap, ServingModel};
 pub use source::{
     Candidate, CandidateFiles, Config, Defect, FileName, FolderSource, ModelSource, RepositoryScan,
-    ScannedModel, source_for_command, source_of,
+    ScannedModel, download_model, source_for_command, source_of,
 };
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};
 pub use status::{State, VersionStatus};

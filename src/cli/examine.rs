@@ -1,19 +1,20 @@
 //! Inspection of model files as by the server, in a separate process, without a server.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use clap::Args;
+use tempfile::TempDir;
 
 use super::{Failure, load_settings, output};
 use crate::{
-    config::{Environment, RuntimeSettings, Settings, environment},
+    config::{Environment, RuntimeSettings, Settings, StoreKind, StoreUrl, environment},
     lifecycle::{
         Candidate, CandidateFiles, Defect, FolderSource, ModelConfig, Proof, Prover, Refusal, Snapshot,
-        Store, decide_schedule, model_toml_of,
+        Store, decide_schedule, download_model, model_toml_of,
     },
     model::Schedule,
     runtime::Runtime,
@@ -22,7 +23,8 @@ use crate::{
 /// A model file and how to show it.
 #[derive(Debug, Args)]
 pub(super) struct FileArguments {
-    /// The model, an .onnx file; external data files are read from the folder that it is in
+    /// The model, an .onnx file, or its URL in an object store (s3://, gs://, az://, https://); external data files are
+    /// read from the folder that it is in
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
     #[command(flatten)]
@@ -183,6 +185,35 @@ impl Examiner {
         let copied = self.copy(CandidateFiles::new(&source, &candidate), &config);
         let found = copied.and_then(|copy| find(&copy).map(|proof| (copy, proof)));
         Ok(found.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
+    }
+}
+
+/// A model's file on this machine.
+pub(super) struct LocalFile {
+    pub(super) path: PathBuf,
+    /// The folder of a file that was downloaded, which is removed afterwards.
+    _folder: Option<TempDir>,
+}
+
+impl LocalFile {
+    /// Returns the file itself. That of an object store is downloaded, with the files that belong to it. `files` are
+    /// the settings files.
+    pub(super) fn of(file: &Path, files: &[PathBuf]) -> Result<Self, Failure> {
+        let Some(url) = StoreUrl::of_repository(file) else {
+            return Ok(Self { path: file.to_path_buf(), _folder: None });
+        };
+        let failed = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
+        let url = url.map_err(|error| failed(&error))?;
+        let store = load_settings::settings(files, &Environment::of_process())?.settings.models.store;
+        let objection = (url.kind == StoreKind::WebDav).then(|| store.objection(&url.place)).flatten();
+        if let Some(objection) = objection {
+            return Err(failed(&objection).into());
+        }
+        let folder =
+            tempfile::Builder::new().prefix("onnx-gateway-").tempdir_in(environment::temporary_directory())?;
+        let _progress = output::Progress::start(&format!("downloading {url}"));
+        let path = download_model(&url, &store, folder.path()).map_err(|error| failed(&error))?;
+        Ok(Self { path, _folder: Some(folder) })
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     Failure,
-    examine::{Examiner, FileArguments, candidate},
+    examine::{Examiner, FileArguments, LocalFile, candidate},
     output, verify,
 };
 use crate::{lifecycle::CandidateFiles, model::OnnxFile};
@@ -15,13 +15,14 @@ use crate::{lifecycle::CandidateFiles, model::OnnxFile};
 pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<(), Failure> {
     let shown = arguments.file.display();
     let named = |error: &dyn std::fmt::Display| format!("{shown}: {error}");
-    let file = File::open(&arguments.file).map_err(|error| named(&error))?;
+    let local = LocalFile::of(&arguments.file, files)?;
+    let file = File::open(&local.path).map_err(|error| named(&error))?;
     let bytes = file.metadata()?.len();
     let says = OnnxFile::read(file).map_err(|error| named(&error))?;
     let examiner = Examiner::new(files)?;
-    let config = arguments.model_toml.read(&arguments.file)?;
+    let config = arguments.model_toml.read(&local.path)?;
     let progress = output::Progress::start(&format!("proving {shown}"));
-    let (source, candidate) = candidate(&arguments.file)?;
+    let (source, candidate) = candidate(&local.path)?;
     let copied = examiner.copy(CandidateFiles::new(&source, &candidate), &config);
     let digest = copied.as_ref().ok().map(|copy| copy.digest().to_string());
     let proven = copied.and_then(|copy| {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Exit, Failure, REFUSED,
     comparison::Comparison,
-    examine::{Examiner, FileArguments, candidate},
+    examine::{Examiner, FileArguments, LocalFile, candidate},
     output,
 };
 use crate::{
@@ -32,14 +32,15 @@ const MAX_LISTED: usize = 8;
 pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(), Failure> {
     let VerifyArguments { file: FileArguments { file, model_toml, json: as_json }, against } = arguments;
     let examiner = Examiner::new(files)?;
+    let local = LocalFile::of(file, files)?;
     let (config, old) = match against {
         Some(old) => {
-            let (old_config, config) = model_toml.read_both(old, file)?;
+            let (old_config, config) = model_toml.read_both(old, &local.path)?;
             (config, Some(examiner.compared(old, &old_config)?))
         }
-        None => (model_toml.read(file)?, None),
+        None => (model_toml.read(&local.path)?, None),
     };
-    let (source, candidate) = candidate(file)?;
+    let (source, candidate) = candidate(&local.path)?;
     let file = file.display();
     let progress = output::Progress::start(&format!("proving {file}"));
     let copied = examiner.copy(CandidateFiles::new(&source, &candidate), &config);

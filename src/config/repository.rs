@@ -52,6 +52,7 @@ impl StoreUrl {
     /// # Errors
     ///
     /// If it has a scheme and is not the URL of a store.
+    #[must_use]
     pub fn of_repository(repository: &Path) -> Option<Result<Self, StoreUrlError>> {
         let text = repository.to_str()?;
         text.contains("://").then(|| text.parse())

@@ -27,7 +27,7 @@ use crate::{
 };
 pub use candidate::{Candidate, CandidateFiles, Defect, FileName, FilesHandle};
 pub use folder::FolderSource;
-pub use remote::RemoteSource;
+pub use remote::{RemoteSource, download_model};
 
 /// A repository of models.
 ///

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use validator::{Validate, ValidationError};
 
 use super::StoreSettings;
-use crate::{config::StoreUrl, model::ModelName};
+use crate::{
+    config::{StoreKind, StoreUrl},
+    model::ModelName,
+};
 
 /// The model repository.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
@@ -140,37 +142,15 @@ fn is_repository(repository: &Path) -> Result<(), ValidationError> {
 }
 
 fn may_reach_its_store(settings: &ModelsSettings) -> Result<(), ValidationError> {
-    let endpoint = settings.store.endpoint.as_deref();
-    let urls =
-        settings.store_url().into_iter().filter(StoreUrl::is_plain).map(|url| ("repository", url.place));
-    let endpoints = endpoint.into_iter().map(|endpoint| ("store.endpoint", endpoint.to_owned()));
-    for (key, url) in urls.chain(endpoints) {
-        let is_plain = url.starts_with("http://");
-        if !is_plain && !url.starts_with("https://") {
-            let message = format!("{key} must begin with https:// or http://");
-            return Err(ValidationError::new("store").with_message(message.into()));
-        }
-        if is_plain && !settings.store.allow_http && !is_this_machine(&url) {
-            let message = format!(
-                "{key} begins with http://, which is for addresses of this machine: use https://, or set \
-                 models.store.allow_http"
-            );
-            return Err(ValidationError::new("store").with_message(message.into()));
+    let url = settings.store_url().filter(|url| url.kind == StoreKind::WebDav);
+    let endpoint = settings.store.endpoint.clone();
+    let urls = [("repository", url.map(|url| url.place)), ("store.endpoint", endpoint)];
+    for (key, url) in urls.into_iter().filter_map(|(key, url)| Some((key, url?))) {
+        if let Some(objection) = settings.store.objection(&url) {
+            return Err(ValidationError::new("store").with_message(format!("{key} {objection}").into()));
         }
     }
     Ok(())
-}
-
-/// Returns true if a URL names this machine by its name or a loopback address.
-fn is_this_machine(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => host,
-        _ => authority,
-    };
-    let is_loopback = |address: IpAddr| address.is_loopback();
-    host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(is_loopback)
 }
 
 fn are_models(files: &[PathBuf]) -> Result<(), ValidationError> {

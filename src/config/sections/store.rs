@@ -1,6 +1,6 @@
 //! Section `models.store`: a repository in an object store.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,5 +48,56 @@ impl Default for StoreSettings {
             max_objects: 10_000,
             max_bytes: 100_000_000_000,
         }
+    }
+}
+
+impl StoreSettings {
+    /// Returns the reason why a URL may not be connected to; `None` if it may.
+    #[must_use]
+    pub fn objection(&self, url: &str) -> Option<&'static str> {
+        if url.starts_with("https://") {
+            None
+        } else if !url.starts_with("http://") {
+            Some("must begin with https:// or http://")
+        } else if self.allow_http || is_this_machine(url) {
+            None
+        } else {
+            Some(
+                "begins with http://, which is for addresses of this machine: use https://, or set \
+                 models.store.allow_http",
+            )
+        }
+    }
+}
+
+/// Returns true if a URL names this machine by its name or a loopback address.
+fn is_this_machine(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => authority,
+    };
+    let is_loopback = |address: IpAddr| address.is_loopback();
+    host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(is_loopback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_is_for_this_machine_unless_it_is_allowed() {
+        let mut settings = StoreSettings::default();
+        for good in ["https://a.example", "http://127.0.0.1:9000", "http://localhost/x", "http://[::1]:81/x"]
+        {
+            assert_eq!(settings.objection(good), None, "{good}");
+        }
+        for bad in ["http://a.example", "http://127.0.0.1.a.example", "http://localhost.a.example:80/x"] {
+            assert!(settings.objection(bad).is_some(), "{bad}");
+        }
+        settings.allow_http = true;
+        assert_eq!(settings.objection("http://a.example"), None);
+        assert!(settings.objection("ftp://a.example").is_some() && settings.objection("").is_some());
     }
 }

@@ -7,7 +7,9 @@ mod bucket;
 mod failure;
 mod listing;
 mod mirror;
+mod one_model;
 mod poll;
+mod providers;
 mod transport;
 
 use std::{
@@ -36,6 +38,7 @@ use crate::{
 };
 use failure::Failure;
 use mirror::Mirror;
+pub use one_model::download_model;
 use poll::{Poll, Poller};
 
 /// Polls of a command before it gives up on objects that change all the time.
@@ -210,7 +213,9 @@ impl PollThread {
                     if is_news && names.is_empty() {
                         changed(Some(String::new()));
                     }
-                    names.into_iter().for_each(|name| changed(Some(name)));
+                    for name in names {
+                        changed(Some(name));
+                    }
                     tokio::time::sleep(interval).await;
                 }
             };
@@ -300,7 +305,7 @@ impl ModelSource for RemoteSource {
         match started {
             Ok(started) => *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(started),
             Err(error) => {
-                tracing::error!(%error, "failed to start the thread that mirrors models.repository")
+                tracing::error!(%error, "failed to start the thread that mirrors models.repository");
             }
         }
     }

@@ -231,7 +231,7 @@ impl StoreState {
         self.frozen.as_ref().unwrap_or(&self.objects)
     }
 
-    /// A page of ListObjectsV2.
+    /// A page of `ListObjectsV2`.
     fn listing(&self, query: &str) -> Response<Body> {
         let parameter = |name: &str| {
             let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;

@@ -7,27 +7,18 @@ use std::{
 };
 
 use futures_util::{StreamExt, TryStreamExt};
-use object_store::{
-    BackoffConfig, ClientConfigKey, Extensions, GetOptions, ObjectMeta, ObjectStore, RetryConfig,
-    aws::{AmazonS3Builder, AmazonS3ConfigKey},
-    azure::{AzureConfigKey, MicrosoftAzureBuilder},
-    gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
-    http::HttpBuilder,
-    path::Path,
-};
+use object_store::{Extensions, GetOptions, ObjectMeta, ObjectStore, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{
     failure::Failure,
+    providers,
     transport::{Connector, ForContent},
 };
 use crate::{
-    config::{StoreKind, StoreSettings, StoreUrl, environment},
+    config::{StoreKind, StoreSettings, StoreUrl},
     tls::{ClientTls, Trust},
 };
-
-/// Attempts of a request after the first. Polls repeat what fails, so there are few.
-const MAX_RETRIES: usize = 2;
 
 /// Deepest folder of a WebDAV server that is listed. A model has two folders, and its data may have more.
 const MAX_DEPTH: usize = 8;
@@ -68,7 +59,7 @@ impl Bucket {
         let trust = settings.ca_file.clone().map_or(Trust::System, Trust::Authorities);
         let tls = ClientTls::new(&trust, None).map_err(|error| Failure::Settings(error.to_string()))?;
         let timeout = Duration::from_millis(settings.timeout_ms);
-        let store = store(url, settings, Connector { tls, timeout })
+        let store = providers::store(url, settings, Connector { tls, timeout })
             .map_err(|error| Failure::Settings(error.to_string()))?;
         Ok(Self {
             store,
@@ -181,81 +172,4 @@ impl Bucket {
 fn is_same_tag(found: Option<&String>, listed: Option<&String>) -> bool {
     let bare = |tag: &String| tag.trim_start_matches("W/").trim_matches('"').to_owned();
     found.zip(listed).is_none_or(|(found, listed)| bare(found) == bare(listed))
-}
-
-/// Makes the library's store. Settings override the environment.
-fn store(
-    url: &StoreUrl,
-    settings: &StoreSettings,
-    connector: Connector,
-) -> object_store::Result<Arc<dyn ObjectStore>> {
-    let StoreSettings { endpoint, region, anonymous, .. } = settings;
-    let is_plain = |url: &str| url.starts_with("http://");
-    // The settings refuse addresses that may not be reached like this.
-    let allows_http = url.is_plain() || endpoint.as_deref().is_some_and(is_plain);
-    let allow_http = (ClientConfigKey::AllowHttp, allows_http.to_string());
-    let retry = RetryConfig {
-        max_retries: MAX_RETRIES,
-        retry_timeout: connector.timeout,
-        backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(100),
-            max_backoff: Duration::from_secs(1),
-            base: 2.0,
-        },
-    };
-    Ok(match url.kind {
-        StoreKind::S3 => {
-            let variables = environment::variables_of("AWS_").into_iter().filter_map(|(name, value)| {
-                Some((name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok()?, value))
-            });
-            let own = [
-                endpoint.clone().map(|endpoint| (AmazonS3ConfigKey::Endpoint, endpoint)),
-                region.clone().map(|region| (AmazonS3ConfigKey::Region, region)),
-                anonymous.then(|| (AmazonS3ConfigKey::SkipSignature, "true".to_owned())),
-                allows_http.then(|| (AmazonS3ConfigKey::Client(allow_http.0), allow_http.1)),
-            ];
-            let builder = AmazonS3Builder::new().with_bucket_name(&url.place).with_retry(retry);
-            let builder = variables
-                .chain(own.into_iter().flatten())
-                .fold(builder, |builder, (key, value)| builder.with_config(key, value));
-            Arc::new(builder.with_http_connector(connector).build()?)
-        }
-        StoreKind::Gcs => {
-            let variables = environment::variables_of("GOOGLE_").into_iter().filter_map(|(name, value)| {
-                Some((name.to_ascii_lowercase().parse::<GoogleConfigKey>().ok()?, value))
-            });
-            let own = [
-                endpoint.clone().map(|endpoint| (GoogleConfigKey::BaseUrl, endpoint)),
-                anonymous.then(|| (GoogleConfigKey::SkipSignature, "true".to_owned())),
-                allows_http.then(|| (GoogleConfigKey::Client(allow_http.0), allow_http.1)),
-            ];
-            let builder = GoogleCloudStorageBuilder::new().with_bucket_name(&url.place).with_retry(retry);
-            let builder = variables
-                .chain(own.into_iter().flatten())
-                .fold(builder, |builder, (key, value)| builder.with_config(key, value));
-            Arc::new(builder.with_http_connector(connector).build()?)
-        }
-        StoreKind::Azure => {
-            let variables = environment::variables_of("AZURE_").into_iter().filter_map(|(name, value)| {
-                let key = name.to_ascii_lowercase().parse::<AzureConfigKey>().ok()?;
-                // It would start another program.
-                (key != AzureConfigKey::UseAzureCli).then_some((key, value))
-            });
-            let own = [
-                endpoint.clone().map(|endpoint| (AzureConfigKey::Endpoint, endpoint)),
-                anonymous.then(|| (AzureConfigKey::SkipSignature, "true".to_owned())),
-                allows_http.then(|| (AzureConfigKey::Client(allow_http.0), allow_http.1)),
-            ];
-            let builder = MicrosoftAzureBuilder::new().with_container_name(&url.place).with_retry(retry);
-            let builder = variables
-                .chain(own.into_iter().flatten())
-                .fold(builder, |builder, (key, value)| builder.with_config(key, value));
-            Arc::new(builder.with_http_connector(connector).build()?)
-        }
-        StoreKind::WebDav => {
-            let builder = HttpBuilder::new().with_url(&url.place).with_retry(retry);
-            let builder = builder.with_config(allow_http.0, allow_http.1);
-            Arc::new(builder.with_http_connector(connector).build()?)
-        }
-    })
 }
