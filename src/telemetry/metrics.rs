@@ -38,6 +38,9 @@ const SECONDS: &[f64] = &[
     0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
+/// Help of the ends of certificates.
+const CERTIFICATE_END_HELP: &str = "End of the certificate's validity, in seconds since 1970, by listener.";
+
 /// Outcomes of reading the settings again.
 const APPLIED: &str = "applied";
 const REFUSED: &str = "refused";
@@ -151,10 +154,7 @@ impl Metrics {
         for outcome in [APPLIED, REFUSED] {
             settings_reloads.with_label_values(&[outcome]).reset();
         }
-        let certificate_ends = Opts::new(
-            "gateway_tls_certificate_end_seconds",
-            "End of the certificate's validity, in seconds since 1970, by listener.",
-        );
+        let certificate_ends = Opts::new("gateway_tls_certificate_end_seconds", CERTIFICATE_END_HELP);
         let certificate_ends = registered(&registry, IntGaugeVec::new(certificate_ends, &["listener"])?)?;
         Ok(Self {
             memory_refusals: total(
