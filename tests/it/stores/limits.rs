@@ -34,7 +34,7 @@ async fn more_bytes_than_allowed_are_not_downloaded() {
     store.requests();
     next_poll(&gateway, "too_large").await;
     assert!(store.requests().iter().all(|request| request == "LIST"));
-    assert!(gateway.metrics().await.contains("gateway_repository_available 0\n"));
+    gateway.metrics_until(|metrics| metrics.contains("gateway_repository_available 0\n")).await;
 }
 
 #[tokio::test]
