@@ -251,6 +251,12 @@ mod tests {
     #[expect(clippy::print_stderr, reason = "it is what the test is for")]
     fn a_million_callers_take_a_bounded_memory_and_give_it_back() {
         let resident = || resident_bytes().unwrap();
+        // The code that runs is in memory from now on.
+        let few = CappedStore::new(BucketCount::default());
+        (0..1000).for_each(|number| drop(charge(&few, number)));
+        few.retain_recent(Nanos::new(1_000_000));
+        few.shrink_to_fit();
+        trim_heap();
         let (store, before) = (CappedStore::new(BucketCount::default()), resident());
         for number in 0..1_000_000 {
             let _ = charge(&store, number);
