@@ -98,6 +98,7 @@ ITEMS = {
     # Of records before there was `auth`.
     "rs256": "Tokens signed with an RSA key of 2048 bits in place of HS256.",
     "metrics-off": "Without metrics (`metrics.enabled = false`).",
+    "traces": "With traces (`telemetry.otlp`) of 1 % and of all requests.",
     "access-log": "With a line logged for each answer (`log.access = true`), to a file and to `/dev/null`. Without, the "
     "log is a file too.",
     "start": "From the start of the process to the first answer. The gateway has admitted the model's bytes before, or "

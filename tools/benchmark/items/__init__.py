@@ -23,6 +23,7 @@ ITEMS: dict[str, Callable[[Bench], list[Result]]] = {
     "tls": credentials.measure_tls,
     "metrics-off": variants.measure_without_metrics,
     "access-log": variants.measure_with_access_log,
+    "traces": variants.measure_with_traces,
     "start": start.measure,
     "profile": profile.measure,
 }

@@ -20,6 +20,8 @@ from ..samples import ONE_ROW_BODIES, iris_rows
 from . import iris_1
 
 CONNECTIONS = 32
+# The most CPU time of a request, as a multiple of that without traces.
+TRACES_LIMIT = {"traces of 1 %": 1.02}
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,19 @@ def measure_with_access_log(bench: Bench) -> list[Result]:
     logged = {"log": {"access": True}}
     variants = [Variant("access log", logged), Variant("access log to /dev/null", logged, Path(os.devnull))]
     return compare(bench, "access-log", *variants)
+
+
+def measure_with_traces(bench: Bench) -> list[Result]:
+    # It takes the spans and answers that it does not know the method: the gateway's work is the same.
+    sink = bench.keep(contestants.grpc_echo())
+    traced = [
+        Variant(
+            f"traces of {share} %",
+            {"telemetry.otlp": {"endpoint": f"http://127.0.0.1:{sink.grpc_port}", "sample": share / 100}},
+        )
+        for share in (1, 100)
+    ]
+    return judge(compare(bench, "traces", *traced), TRACES_LIMIT)
 
 
 def compare(bench: Bench, item: str, *variants: Variant) -> list[Result]:
