@@ -253,7 +253,9 @@ mod tests {
         let resident = || resident_bytes().unwrap();
         // The code that runs is in memory from now on.
         let few = CappedStore::new(BucketCount::default());
-        (0..1000).for_each(|number| drop(charge(&few, number)));
+        for number in 0..1000 {
+            let _ = charge(&few, number);
+        }
         few.retain_recent(Nanos::new(1_000_000));
         few.shrink_to_fit();
         trim_heap();
