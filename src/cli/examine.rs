@@ -14,7 +14,7 @@ use crate::{
     config::{Environment, RuntimeSettings, Settings, StoreKind, StoreUrl, environment},
     lifecycle::{
         Candidate, CandidateFiles, Defect, FolderSource, ModelConfig, Proof, Prover, Refusal, Snapshot,
-        Store, decide_schedule, download_model, model_toml_of,
+        Store, config_of, decide_schedule, download_model,
     },
     model::Schedule,
     runtime::Runtime,
@@ -83,7 +83,7 @@ impl ModelToml {
             return None;
         }
         self.model_toml.clone().or_else(|| {
-            let file = model_toml_of(model);
+            let file = config_of(model);
             let found = fs::symlink_metadata(&file);
             let is_missing = found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             (!is_missing).then_some(file)

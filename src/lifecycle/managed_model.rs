@@ -151,7 +151,7 @@ impl ManagedModel {
             Versions::Exactly(versions) => versions.len(),
             Versions::Latest => return None,
         };
-        (missing.len() == asked).then(|| wanted_but_missing(&missing))
+        (missing.len() == asked).then(|| wanted_but_missing(self.config.file, &missing))
     }
 
     /// Returns true if there is anything to remember about the model.

@@ -20,14 +20,18 @@
 //! mode = "own_threads"
 //! max_delay_ms = 2
 //! ```
+//!
+//! Without a `NAME/model.toml`, Triton's `NAME/config.pbtxt` counts, as far as it means something here.
 
 mod mistake;
 mod place;
 mod scheduler;
 mod schema;
+mod triton;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -36,7 +40,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use place::{VersionedFile, model_toml_of};
+pub use place::{VersionedFile, config_in, config_of, model_toml_of};
 pub use scheduler::SchedulerConfig;
 pub use schema::schema as model_config_schema;
 
@@ -68,6 +72,31 @@ pub struct ModelConfig {
     pub contract: Option<Value>,
     /// Overrides of the scheduler settings.
     pub scheduler: SchedulerConfig,
+    /// The kind of the file.
+    #[serde(skip)]
+    pub file: ConfigFile,
+    /// Sentences about settings of Triton that have no effect.
+    #[serde(skip)]
+    pub not_applied: BTreeSet<String>,
+}
+
+/// The kind of a model's configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConfigFile {
+    /// The gateway's own.
+    #[default]
+    ModelToml,
+    /// Triton's.
+    Triton,
+}
+
+impl fmt::Display for ConfigFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::ModelToml => place::CONFIG_FILE,
+            Self::Triton => triton::FILE,
+        })
+    }
 }
 
 /// Selection of the versions that serve.
@@ -145,6 +174,11 @@ impl ModelConfig {
     pub fn read(root: &Path, file: &Path) -> Result<(Self, Option<PathBuf>), String> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let text = read_text(root, file)?;
+        if name == triton::FILE {
+            let folder = file.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+            let config = triton::read(&text, &folder).map_err(|error| format!("{name}: {error}"))?;
+            return Ok((config, None));
+        }
         let mut config: Self = toml::from_str(&text)
             .map_err(|error| format!("{name}: {}", mistake::described(&error, &text)))?;
         let Some(Value::Object(contract)) = &mut config.contract else { return Ok((config, None)) };

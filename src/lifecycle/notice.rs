@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::model_config::{ModelConfig, Versions};
+use super::model_config::{ConfigFile, ModelConfig, Versions};
 use crate::model::{ModelName, ModelVersion};
 
 /// A file or a setting that has no effect.
@@ -108,12 +108,15 @@ impl Notice {
             grace: Grace::Settling,
         };
         let missing = config.versions.missing(&is_there);
-        let asked = missing.iter().map(|version| notice(*version, wanted_but_missing(&[*version])));
+        let asked =
+            missing.iter().map(|version| notice(*version, wanted_but_missing(config.file, &[*version])));
         let labels =
             config.labels.iter().filter(|(_, version)| !is_there(version.0)).map(|(label, version)| {
                 let version = version.0;
-                let text =
-                    format!("the label `{label}` of model.toml names version {version}, which is not there");
+                let text = format!(
+                    "the label `{label}` of {} names version {version}, which is not there",
+                    config.file
+                );
                 notice(version, text)
             });
         asked.chain(labels).collect()
@@ -139,10 +142,10 @@ impl Versions {
 }
 
 /// Forms the sentence for configured versions that are missing.
-pub(super) fn wanted_but_missing(versions: &[ModelVersion]) -> String {
+pub(super) fn wanted_but_missing(file: ConfigFile, versions: &[ModelVersion]) -> String {
     let numbers: Vec<String> = versions.iter().map(ToString::to_string).collect();
     let (plural, are) = if numbers.len() == 1 { ("", "is") } else { ("s", "are") };
-    format!("model.toml asks for version{plural} {}, which {are} not there", numbers.join(", "))
+    format!("{file} asks for version{plural} {}, which {are} not there", numbers.join(", "))
 }
 
 #[cfg(test)]

@@ -603,6 +603,40 @@ async fn what_lies_beside_versions_that_serve_is_told_of_under_its_own_name() {
 }
 
 #[tokio::test]
+async fn tritons_configuration_counts_where_there_is_no_model_toml() {
+    let builder = TestGateway::builder();
+    let triton = b"name: \"iris\"\nplatform: \"onnxruntime_onnx\"\nmax_batch_size: 8\n\
+                   version_policy { specific { versions: [1, 2] } }\nresponse_cache { enable: true }\n";
+    builder.repository.put("iris/config.pbtxt", triton);
+    builder.repository.put("iris/2/model.onnx", &variant(2));
+    builder.repository.put("iris/3/model.onnx", &variant(3));
+    let gateway = builder.start().await;
+    ready_until(&gateway, &["1", "2"]).await;
+    let shown = Answer::of(gateway.get("/models/iris").send().await.unwrap()).await;
+    assert_eq!(shown.body["versions"][0]["scheduler"]["max_batch_rows"], 8, "{shown:?}");
+    let notice = "iris/config.pbtxt: `response_cache` has no effect: responses are not cached";
+    assert_eq!(shown.body["problems"], json!([notice]), "{shown:?}");
+    // A change of it is noticed, and so is one that cannot be read.
+    gateway.repository.put("iris/config.pbtxt", b"version_policy { specific { versions: [3, 9] } }");
+    ready_until(&gateway, &["3"]).await;
+    let missing = "config.pbtxt asks for version 9, which is not there";
+    gateway.index_until("iris", "9", |entry| entry["reason"] == missing).await;
+    gateway.repository.put("iris/config.pbtxt", b"backend: \"python\"");
+    let refused = async || {
+        let shown = Answer::of(gateway.get("/models/iris").send().await.unwrap()).await;
+        shown.body.to_string().contains("config.pbtxt: backend: expected \\\"onnxruntime\\\"")
+    };
+    while !refused().await {
+        pause().await;
+    }
+    // The gateway's own file wins.
+    gateway.repository.put("iris/model.toml", b"versions = 2");
+    ready_until(&gateway, &["2"]).await;
+    let shown = Answer::of(gateway.get("/models/iris").send().await.unwrap()).await;
+    assert!(shown.body["problems"].is_null(), "{shown:?}");
+}
+
+#[tokio::test]
 async fn versions_that_model_toml_names_and_that_are_not_there_are_told_of() {
     let builder = TestGateway::builder();
     builder.repository.put("iris/model.toml", b"versions = 9\n[labels]\ncanary = 8");

@@ -97,7 +97,7 @@ async fn what_stands_beside_a_model_is_followed_without_a_restart() {
     let version = tokio::time::timeout(crate::support::PATIENCE, waiting).await.unwrap();
     let expected = json!({
         "mode": "own_threads", "batching": false,
-        "batching_reason": "scheduler.batching in model.toml is false", "instances": 3, "threads": 2, "max_batch_rows": 64,
+        "batching_reason": "scheduler.batching in model.toml, or max_batch_size in config.pbtxt, switches it off", "instances": 3, "threads": 2, "max_batch_rows": 64,
         "max_delay_ms": 3, "queue_capacity": 9, "reason": "scheduler.mode in model.toml asks for it"
     });
     assert_eq!(version["scheduler"], expected);

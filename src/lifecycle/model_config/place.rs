@@ -1,14 +1,18 @@
 //! Place of a model's file in a repository, and of the `model.toml` that belongs to it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
+use super::triton;
 use crate::model::{ModelName, ModelVersion};
 
 /// The name of a model's file in a version's folder.
 const MODEL_FILE: &str = "model.onnx";
 
 /// The name of a model's configuration in its folder.
-const CONFIG_FILE: &str = "model.toml";
+pub(super) const CONFIG_FILE: &str = "model.toml";
 
 /// The parts of a path `REPOSITORY/NAME/VERSION/model.onnx`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,27 @@ pub fn model_toml_of(file: &Path) -> PathBuf {
     let absolute = std::path::absolute(file).unwrap_or_default();
     let versioned = VersionedFile::of(file).or_else(|| VersionedFile::of(&absolute));
     versioned.map_or_else(|| file.with_extension("toml"), |versioned| versioned.model_toml())
+}
+
+/// Returns the configuration that belongs to a model's file: its `model.toml`, or in place of a missing one in a model's
+/// folder Triton's `config.pbtxt`.
+#[must_use]
+pub fn config_of(file: &Path) -> PathBuf {
+    or_triton(model_toml_of(file))
+}
+
+/// Returns the configuration in a model's folder, as [`config_of`] does.
+#[must_use]
+pub fn config_in(folder: &Path) -> PathBuf {
+    or_triton(folder.join(CONFIG_FILE))
+}
+
+fn or_triton(model_toml: PathBuf) -> PathBuf {
+    let is_missing =
+        |file: &Path| fs::symlink_metadata(file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let triton = model_toml.with_file_name(triton::FILE);
+    let counts = model_toml.ends_with(CONFIG_FILE) && is_missing(&model_toml) && !is_missing(&triton);
+    if counts { triton } else { model_toml }
 }
 
 #[cfg(test)]

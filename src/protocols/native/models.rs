@@ -157,7 +157,7 @@ impl From<&Servable> for SchedulerDocument {
         let (schedule, proof): (&Schedule, _) = (&servable.schedule, &servable.proof);
         let is_switched_off = proof.batchable && !schedule.batching;
         let batching_reason = if is_switched_off {
-            "scheduler.batching in model.toml is false".to_owned()
+            "scheduler.batching in model.toml, or max_batch_size in config.pbtxt, switches it off".to_owned()
         } else {
             proof.batching_reason.clone()
         };

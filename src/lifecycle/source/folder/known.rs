@@ -47,6 +47,7 @@ impl Known {
         let config = folder.join(CONFIG_FILE);
         let mut paths = vec![folder.to_path_buf()];
         paths.extend(golden(&config));
+        paths.push(config.with_file_name("config.pbtxt"));
         paths.push(config);
         for candidate in model.candidates.values() {
             let model = model_file(&candidate.files);

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::ModelsSettings,
     lifecycle::{
-        Config, RepositoryScan, ScannedModel, VersionedFile, model_toml_of,
+        Config, RepositoryScan, ScannedModel, VersionedFile, config_of,
         notice::{Grace, Notice},
     },
     model::{ModelName, ModelVersion},
@@ -58,7 +58,7 @@ impl Scanner {
 
     /// Reads the configuration of a named file, which may be a link to elsewhere.
     fn config_of_file(&mut self, path: &Path) -> Config {
-        let config = model_toml_of(path);
+        let config = config_of(path);
         let (file, root) = match config.canonicalize() {
             Ok(resolved) => with_folder(resolved),
             Err(_) => with_folder(config),

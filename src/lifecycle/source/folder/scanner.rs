@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     lifecycle::{
-        Candidate, ModelConfig, Notice, RepositoryScan, ScannedModel, confined_file, notice::Grace,
-        source::FilesHandle,
+        Candidate, ModelConfig, Notice, RepositoryScan, ScannedModel, config_in, confined_file,
+        notice::Grace, source::FilesHandle,
     },
     model::{ModelName, ModelVersion},
 };
@@ -194,7 +194,7 @@ impl Scanner {
         let Ok(model) = name.parse::<ModelName>() else {
             return found.notices.extend(strays::in_unnamed(name, folder));
         };
-        let config = folder.join(CONFIG_FILE);
+        let config = config_in(folder);
         let version = |entry: &Entry| {
             let version = entry.name.parse::<ModelVersion>().ok()?;
             entry.is_folder.then(|| (version, entry.path.clone()))
@@ -208,6 +208,13 @@ impl Scanner {
                 self.add((name, *version), &root, &file, &config, found);
                 found.notices.extend(strays::beside_model(&model, *version, path));
             }
+        }
+        if let Some(Ok(config)) = found.models.get(&model).map(|model| &model.config) {
+            let subject = format!("{name}/config.pbtxt");
+            let not_applied = config.not_applied.iter();
+            let notices = not_applied.map(|text| notice(Some(model.clone()), &subject, text.clone()));
+            let notices: Vec<Notice> = notices.collect();
+            found.notices.extend(notices);
         }
         found.notices.extend(strays::in_model(&model, &entries, folder, (!versions.is_empty(), is_flat)));
     }
