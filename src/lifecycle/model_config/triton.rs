@@ -138,7 +138,7 @@ impl Reading<'_> {
                     }
                 }
                 _ => {
-                    self.skip(&path, "`server.request_timeout_ms` and the deadlines of clients end requests")
+                    self.skip(&path, "`server.request_timeout_ms` and the deadlines of clients end requests");
                 }
             }
         }
