@@ -38,15 +38,20 @@ def measure_tls(bench: Bench) -> list[Result]:
     if not shutil.which("openssl"):
         bench.leave_out("openssl is not there, with which the certificate is made")
         return []
-    folder = bench.folder("certificate")
+    certificate, key = self_signed(bench.folder("certificate"))
+    changes = {"server.tls": {"certificate_file": str(certificate), "private_key_file": str(key)}}
+    return judge(compare(bench, "tls", Variant("TLS", changes, certificate=certificate)), TLS_LIMIT)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Makes a certificate for loopback that is its own authority. Returns it and its key."""
     certificate, key = folder / "tls.crt", folder / "tls.key"
     options = ["-x509", "-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     names = ["-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1"]
     files: list[str | Path] = ["-keyout", key, "-out", certificate]
     # Its own authority: a certificate that may sign others is none of a server.
     openssl("req", *options, *names, "-addext", "basicConstraints=critical,CA:FALSE", *files)
-    changes = {"server.tls": {"certificate_file": str(certificate), "private_key_file": str(key)}}
-    return judge(compare(bench, "tls", Variant("TLS", changes, certificate=certificate)), TLS_LIMIT)
+    return certificate, key
 
 
 def openssl(*words: str | Path) -> None:
