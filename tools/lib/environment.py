@@ -83,7 +83,7 @@ class Environment:
 
 
 TOOLS = Environment("tools", "220 MB")
-CLIENTS = Environment("clients", "600 MB", ["@bufbuild/buf@1.75.0"])
+CLIENTS = Environment("clients", "1 GB", ["@bufbuild/buf@1.75.0"])
 BENCH = Environment("bench", "700 MB")
 # Peers whose pins do not fit those of the others.
 BENTOML = Environment("bentoml", "270 MB")

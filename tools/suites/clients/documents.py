@@ -1,4 +1,4 @@
-"""The examples of docs/clients.md: each block is run, and prints what the page says it prints."""
+"""The examples of docs/clients.md and docs/migration.md: each block is run, and prints what its page says it prints."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from lib.gateway import REPOSITORY
 
 from .checks import Check, Wrong, expect
 from .gateway import Gateway
 
-PAGE = REPOSITORY / "docs" / "clients.md"
+# The blocks of a page are run in its order, in one folder, beside the gateway's repository: later ones need the files
+# of earlier ones.
+PAGES = ("clients.md", "migration.md")
 # A block that is marked to be run, and the block after it that says what it prints: curl ends well whatever comes.
 BLOCK = re.compile(
     r"^<!-- run: (?P<name>[^\n]+) -->\n```(?P<language>\w+)\n(?P<code>(?:(?!```).*\n)*)```\n\n"
@@ -32,7 +35,9 @@ def here(gateway: Gateway, text: str) -> str:
 def run(gateway: Gateway, block: re.Match[str]) -> None:
     code = here(gateway, block["code"])
     command = [sys.executable, "-"] if block["language"] == "python" else ["bash", "-euo", "pipefail"]
-    environment = os.environ | {"TOKEN": gateway.token}
+    # Commands of packages, such as torch-model-archiver, lie beside the interpreter.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"TOKEN": gateway.token, "PATH": path}
     done = subprocess.run(
         command,
         input=code,
@@ -50,9 +55,10 @@ def run(gateway: Gateway, block: re.Match[str]) -> None:
 
 
 def checks(gateway: Gateway) -> Iterator[Check]:
-    page = PAGE.read_text()
-    blocks = list(BLOCK.finditer(page))
-    marked = page.count("<!-- run:")
-    yield "docs/clients.md: blocks are found", lambda: expect(len(blocks) == marked > 0, f"{len(blocks)} of {marked}")
-    for block in blocks:
-        yield f"docs/clients.md: {block['name']}", partial(run, gateway, block)
+    for name in PAGES:
+        page = (REPOSITORY / "docs" / name).read_text()
+        blocks = list(BLOCK.finditer(page))
+        marked = page.count("<!-- run:")
+        yield f"docs/{name}: blocks are found", partial(expect, len(blocks) == marked > 0, f"{len(blocks)} of {marked}")
+        for block in blocks:
+            yield f"docs/{name}: {block['name']}", partial(run, gateway, block)
