@@ -50,7 +50,9 @@ impl FileLock {
         let file = open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { file, is_held: true }),
-            Err(TryLockError::WouldBlock) => Err(io::Error::other("another gateway uses it")),
+            Err(TryLockError::WouldBlock) => {
+                Err(io::Error::new(io::ErrorKind::WouldBlock, "another gateway uses it"))
+            }
             Err(TryLockError::Error(_)) => Ok(Self { file, is_held: false }),
         }
     }

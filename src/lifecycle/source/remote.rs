@@ -95,7 +95,7 @@ impl RemoteSource {
         let mirror = Mirror::open(&settings.state_directory, &identity).or_else(|error| {
             tracing::warn!(
                 directory = %settings.state_directory.display(), %error,
-                "the mirror of models.repository ends with the process: models.state_directory cannot be used"
+                "failed to open the mirror in models.state_directory: downloads are lost at the end of the process"
             );
             Mirror::temporary()
         })?;
@@ -167,18 +167,17 @@ impl Known {
             findings.refused = refused;
         }
         match poll.outcome {
-            // The next poll reads again what changed during this one.
-            Ok(()) | Err(Failure::Changing) => {
-                if findings.failure.take().is_some() {
-                    tracing::info!("models.repository can be read again");
-                }
-            }
-            Err(failure) => {
+            Err(failure) if !failure.is_passing() => {
                 tracing::debug!(reason = failure.label(), error = %failure, "failed to read models.repository");
                 let is_known =
                     findings.failure.as_ref().is_some_and(|known| known.label() == failure.label());
                 if !is_known {
                     findings.failure = Some(failure);
+                }
+            }
+            Ok(()) | Err(_) => {
+                if findings.failure.take().is_some() {
+                    tracing::info!("read models.repository again");
                 }
             }
         }
@@ -201,6 +200,7 @@ impl PollThread {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let interval = Duration::from_millis(poller.settings.poll_interval_ms);
         let run = move || {
+            let _guard = PanicGuard;
             // Downloads must not slow down requests.
             priority::set_niceness(priority::Niceness::Background);
             let work = async {
@@ -235,9 +235,22 @@ impl Known {
     /// Returns true if a poll changes what a scan says: the first one, and one that fails or succeeds after others.
     fn is_news(&self, poll: &Poll) -> bool {
         let findings = self.findings();
-        let label = |failure: &Failure| (*failure != Failure::Changing).then(|| failure.label());
+        let label = |failure: &Failure| (!failure.is_passing()).then(|| failure.label());
         let after = poll.outcome.as_ref().err().and_then(label);
         !findings.has_polled || findings.failure.as_ref().map(Failure::label) != after
+    }
+}
+
+/// Logs a panic of the thread when it happens: the mirror stands still from then on.
+struct PanicGuard;
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!(
+                "the thread that mirrors models.repository panicked: restart the gateway to follow the store"
+            );
+        }
     }
 }
 
@@ -256,8 +269,9 @@ impl Drop for PollThread {
     fn drop(&mut self) {
         // An error means that it has ended.
         let _ = self.stop.send(());
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that mirrors models.repository panicked");
+        if let Some(thread) = self.thread.take() {
+            // A panic was logged when it happened.
+            let _ = thread.join();
         }
     }
 }
@@ -312,7 +326,7 @@ impl ModelSource for RemoteSource {
 
     fn reports_every_change(&self) -> bool {
         // Another gateway's changes to the mirror are found by scans.
-        self.mirror.may_write()
+        self.mirror.may_write().unwrap_or(false)
     }
 
     fn open(&self, files: &FilesHandle, name: FileName<'_>) -> Result<OpenedFile, OpenError> {

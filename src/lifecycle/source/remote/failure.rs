@@ -19,7 +19,7 @@ pub enum Failure {
     /// No connection, or a certificate that is not accepted.
     #[error("the store cannot be reached: {0}")]
     Unreachable(String),
-    /// No answer in time.
+    /// No response in time.
     #[error("the store is too slow: {0}")]
     Slow(String),
     /// The credentials are missing, wrong, or lack a permission.
@@ -43,13 +43,18 @@ pub enum Failure {
     #[error("the objects have {0} bytes in total, more than models.store.max_bytes ({1})")]
     TooLarge(u64, u64),
     /// No object, where there were some.
-    #[error("the store lists no object any more; its models are kept")]
+    #[error(
+        "the store lists no objects any more; the models are kept: restore the objects, or unload the models"
+    )]
     Emptied,
     /// An object changed while it was read. The next poll reads it again.
     #[error("the objects changed while they were read")]
     Changing,
+    /// Another gateway writes the mirror, and has not made it like the store yet.
+    #[error("another gateway, which writes the mirror, has not made it like the store yet")]
+    Waiting,
     /// An object has another size than its listing says.
-    #[error("an object has not the size that the store lists: {0}")]
+    #[error("`{0}` does not have the size that the store lists: upload it again")]
     Size(String),
     /// The mirror cannot be written.
     #[error("the mirror of the store cannot be written: {0}")]
@@ -57,6 +62,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Returns true if the next poll is expected to find something else.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Changing | Self::Waiting)
+    }
+
     /// Returns the word for metrics and logs.
     pub(super) fn label(&self) -> &'static str {
         match self {
@@ -71,6 +81,7 @@ impl Failure {
             Self::TooLarge(..) => "too_large",
             Self::Emptied => "emptied",
             Self::Changing => "changing",
+            Self::Waiting => "waiting",
             Self::Size(_) => "size",
             Self::Mirror(_) => "mirror",
         }

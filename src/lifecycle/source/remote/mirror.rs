@@ -91,19 +91,24 @@ impl Mirror {
     }
 
     /// Returns true if this gateway writes the mirror. One of those that share it does.
-    pub(super) fn may_write(&self) -> bool {
+    pub(super) fn may_write(&self) -> io::Result<bool> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_none() {
-            *lock = FileLock::alone(&self.root.join(LOCK)).ok();
-            if lock.is_some() {
-                self.repair();
+            match FileLock::alone(&self.root.join(LOCK)) {
+                Ok(held) => *lock = Some(held),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
             }
+            self.repair();
         }
-        lock.is_some()
+        Ok(true)
     }
 
     /// Completes what an ended process left half done.
     fn repair(&self) {
+        if let Err(error) = remove_passing(&self.files()) {
+            tracing::debug!(%error, "failed to remove what is left of a removed set of the mirror");
+        }
         for name in self.sets().into_keys() {
             let folder = self.folder(&name);
             if let Err(error) = folder.link_entries().and_then(|()| folder.tidy()) {
@@ -151,10 +156,19 @@ impl SetFolder {
         fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.len() == object.size)
     }
 
-    /// Creates a file for the content of an object, which is not visible yet.
-    pub(super) fn begin(&self) -> io::Result<NamedTempFile> {
+    /// Makes the folder of the objects. A file of the same name, which an object below the prefix was, makes way.
+    fn make(&self) -> io::Result<PathBuf> {
+        if fs::symlink_metadata(&self.0).is_ok_and(|metadata| metadata.is_symlink()) {
+            fs::remove_file(&self.0)?;
+        }
         let objects = self.0.join(OBJECTS);
         DirBuilder::new().recursive(true).mode(0o700).create(&objects)?;
+        Ok(objects)
+    }
+
+    /// Creates a file for the content of an object, which is not visible yet.
+    pub(super) fn begin(&self) -> io::Result<NamedTempFile> {
+        let objects = self.make()?;
         tempfile::Builder::new().prefix(PASSING).tempfile_in(objects)
     }
 
@@ -167,7 +181,7 @@ impl SetFolder {
 
     /// Lays out a generation of the set, which is not visible yet.
     pub(super) fn prepare(&self, objects: &ObjectSet) -> io::Result<PathBuf> {
-        DirBuilder::new().recursive(true).mode(0o700).create(self.0.join(OBJECTS))?;
+        self.make()?;
         let generation = tempfile::Builder::new().prefix(GENERATION).tempdir_in(&self.0)?;
         let mut folders = BTreeSet::from([generation.path().to_path_buf(), self.0.join(OBJECTS)]);
         for (name, object) in objects {
@@ -262,6 +276,18 @@ impl Object {
     }
 }
 
+/// Removes entries that were about to be renamed or removed.
+fn remove_passing(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(PASSING) {
+            let is_folder = entry.file_type()?.is_dir();
+            if is_folder { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+        }
+    }
+    Ok(())
+}
+
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -324,17 +350,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_becomes_a_folder() {
+        let mirror = Mirror::temporary().unwrap();
+        mirror_set(&mirror, "", &[("notes", "flat", "a")]);
+        mirror_set(&mirror, "notes", &[("1/model.onnx", "one", "b")]);
+        mirror_set(&mirror, "", &[]);
+        assert_eq!(read(&mirror, "notes/1/model.onnx").as_deref(), Some("one"));
+    }
+
+    #[test]
     fn a_mirror_outlasts_its_process_and_knows_when_it_is_not_whole() {
         let state = tempfile::tempdir().unwrap();
         let open = || Mirror::open(state.path(), "s3://models").unwrap();
         let first = open();
-        assert!(first.may_write() && !first.is_filled());
+        assert!(first.may_write().unwrap() && !first.is_filled());
         mirror_set(&first, "iris", &[("1/model.onnx", "one", "a")]);
         first.mark_filled().unwrap();
         let second = open();
-        assert!(!second.may_write(), "the first one writes");
+        assert!(!second.may_write().unwrap(), "the first one writes");
         drop(first);
-        assert!(second.may_write() && second.is_filled() && second.sets().contains_key("iris"));
+        assert!(second.may_write().unwrap() && second.is_filled() && second.sets().contains_key("iris"));
         let other = Mirror::open(state.path(), "s3://others").unwrap();
         assert!(!other.is_filled() && other.sets().is_empty());
         let object = fs::read_dir(second.files().join("iris").join(OBJECTS)).unwrap().next().unwrap();
@@ -346,7 +381,7 @@ mod tests {
     fn what_a_killed_process_left_is_completed() {
         let state = tempfile::tempdir().unwrap();
         let first = Mirror::open(state.path(), "s3://models").unwrap();
-        assert!(first.may_write());
+        assert!(first.may_write().unwrap());
         mirror_set(&first, "iris", &[("1/model.onnx", "one", "a")]);
         let folder = first.folder("iris");
         let objects = ObjectSet::from([("2/model.onnx".to_owned(), object("iris/2/model.onnx", "two", "b"))]);
@@ -356,9 +391,12 @@ mod tests {
         let generation = folder.prepare(&objects).unwrap();
         folder.link(Path::new(generation.file_name().unwrap()), CURRENT).unwrap();
         assert_eq!(read(&first, "iris/2/model.onnx"), None, "its link is not there yet");
+        let passing = first.files().join(".tmp-gone/iris/1");
+        fs::create_dir_all(&passing).unwrap();
         drop(first);
         let second = Mirror::open(state.path(), "s3://models").unwrap();
-        assert!(second.may_write());
+        assert!(second.may_write().unwrap());
+        assert!(!passing.exists(), "what was about to be removed");
         assert_eq!(read(&second, "iris/2/model.onnx").as_deref(), Some("two"));
         assert_eq!(read(&second, "iris/1/model.onnx"), None);
     }

@@ -57,7 +57,7 @@ impl Poller {
     pub(super) async fn poll(&mut self) -> Poll {
         let mut poll = Poll { changed: BTreeSet::new(), refused: None, bytes: None, outcome: Ok(()) };
         poll.outcome = self.update(&mut poll).await;
-        if poll.outcome.as_ref().is_err_and(|failure| *failure != Failure::Changing) {
+        if poll.outcome.as_ref().is_err_and(|failure| !failure.is_passing()) {
             self.bucket = None;
         }
         poll
@@ -89,9 +89,8 @@ impl Poller {
         if wanted.is_empty() && gone.is_empty() && mirror.is_filled() {
             return Ok(());
         }
-        if !mirror.may_write() {
-            // Another gateway downloads into the same mirror.
-            return Ok(());
+        if !mirror.may_write()? {
+            return Err(Failure::Waiting);
         }
         let missed = download(bucket, mirror, &wanted).await?;
         // Objects may have changed meanwhile: only what is listed twice is known to belong together.
