@@ -43,6 +43,7 @@ use serde_json::Value;
 pub use place::{VersionedFile, config_in, config_of, model_toml_of};
 pub use scheduler::SchedulerConfig;
 pub use schema::schema as model_config_schema;
+pub use triton::FILE as TRITON_CONFIG_FILE;
 
 use super::confined_file;
 use crate::model::{Digest, ModelVersion, VersionLabel};

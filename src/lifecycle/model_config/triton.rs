@@ -3,14 +3,14 @@
 
 mod text_format;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use self::text_format::{Fields, Value};
 use super::{ConfigFile, ModelConfig, SchedulerConfig, Versions};
 use crate::model::ModelVersion;
 
 /// The name of the file in a model's folder.
-pub(super) const FILE: &str = "config.pbtxt";
+pub const FILE: &str = "config.pbtxt";
 
 /// The platform and the backend of ONNX files.
 const PLATFORM: &str = "onnxruntime_onnx";
@@ -22,10 +22,12 @@ const MODEL_FILE: &str = "model.onnx";
 /// Limits of `[scheduler]` in `model.toml`.
 const MOST_ROWS: usize = 1_000_000;
 const MOST_INSTANCES: usize = 1024;
+const MOST_THREADS: usize = 1024;
 const LONGEST_DELAY_MS: u64 = 1000;
 
-/// Settings that the gateway does without.
-const DONE_OTHERWISE: [&str; 3] = ["input", "output", "model_warmup"];
+/// Most sentences about settings without an effect, and most letters of a name in one.
+const MOST_SENTENCES: usize = 32;
+const MOST_LETTERS: usize = 64;
 
 /// Settings that cannot be applied, each with what to do.
 const NOT_APPLIED: [(&str, &str); 8] = [
@@ -68,14 +70,14 @@ impl Reading<'_> {
             "default_model_filename" if value.text() != Some(MODEL_FILE) => {
                 self.skip(name, &format!("the file of a version is {MODEL_FILE}"));
             }
-            "default_model_filename" => {}
+            // The proof runs each session before it serves.
+            "default_model_filename" | "model_warmup" => {}
             "max_batch_size" => self.max_batch_size(number(name, value)?),
             "dynamic_batching" => self.dynamic_batching(message(name, value)?)?,
             "instance_group" => self.instances(message(name, value)?)?,
             "version_policy" => self.versions(message(name, value)?)?,
             "parameters" => self.parameter(message(name, value)?)?,
             "input" | "output" => self.tensor(name, message(name, value)?),
-            _ if DONE_OTHERWISE.contains(&name) => {}
             _ => {
                 let known = NOT_APPLIED.iter().find(|(known, _)| *known == name);
                 self.skip(name, known.map_or("the gateway has nothing like it", |(_, advice)| advice));
@@ -86,7 +88,21 @@ impl Reading<'_> {
 
     /// Records that a setting has no effect.
     fn skip(&mut self, name: &str, advice: &str) {
-        self.config.not_applied.insert(format!("`{name}` has no effect: {advice}"));
+        self.tell(format!("`{}` has no effect: {advice}", shown(name)));
+    }
+
+    fn tell(&mut self, sentence: String) {
+        if self.config.not_applied.len() < MOST_SENTENCES {
+            self.config.not_applied.insert(sentence);
+        }
+    }
+
+    /// Returns a value, or the most that is possible here, which is then said.
+    fn at_most<N: Copy + Ord + fmt::Display>(&mut self, name: &str, value: N, most: N) -> N {
+        if value > most {
+            self.tell(format!("`{}` is beyond the most, {most}, which is used", shown(name)));
+        }
+        value.min(most)
     }
 
     fn scheduler(&mut self) -> &mut SchedulerConfig {
@@ -104,7 +120,10 @@ impl Reading<'_> {
         match usize::try_from(rows).unwrap_or(usize::MAX) {
             // Its requests are never joined.
             0 => self.scheduler().batching = Some(false),
-            rows => self.scheduler().max_batch_rows = Some(rows.min(MOST_ROWS)),
+            rows => {
+                let rows = self.at_most("max_batch_size", rows, MOST_ROWS);
+                self.scheduler().max_batch_rows = Some(rows);
+            }
         }
     }
 
@@ -114,7 +133,8 @@ impl Reading<'_> {
             match name.as_str() {
                 "max_queue_delay_microseconds" => {
                     let milliseconds = number(&path, value)?.div_ceil(1000);
-                    self.scheduler().max_delay_ms = Some(milliseconds.min(LONGEST_DELAY_MS));
+                    let milliseconds = self.at_most(&path, milliseconds, LONGEST_DELAY_MS);
+                    self.scheduler().max_delay_ms = Some(milliseconds);
                 }
                 "default_queue_policy" => self.queue(&path, message(&path, value)?)?,
                 "preferred_batch_size" => {
@@ -134,7 +154,8 @@ impl Reading<'_> {
                     let most = usize::try_from(number(&path, value)?).unwrap_or(usize::MAX);
                     // Without a limit there.
                     if most > 0 {
-                        self.scheduler().queue_capacity = Some(most.min(MOST_ROWS));
+                        let most = self.at_most(&path, most, MOST_ROWS);
+                        self.scheduler().queue_capacity = Some(most);
                     }
                 }
                 _ => {
@@ -147,14 +168,17 @@ impl Reading<'_> {
 
     fn instances(&mut self, fields: &Fields) -> Result<(), String> {
         let find = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
-        if find("kind").and_then(Value::word) == Some("KIND_GPU") || find("gpus").is_some() {
+        // By name, or by number.
+        let kind = find("kind").and_then(Value::word).unwrap_or("KIND_AUTO");
+        if !matches!(kind, "KIND_AUTO" | "0" | "KIND_CPU" | "2") || find("gpus").is_some() {
             self.skip("instance_group", "models run on the CPU, as many at a time as it bears");
             return Ok(());
         }
         if let Some(count) = find("count") {
             let count = usize::try_from(number("instance_group.count", count)?).unwrap_or(usize::MAX);
             let before = self.config.scheduler.instances.unwrap_or(0);
-            self.scheduler().instances = Some(before.saturating_add(count).min(MOST_INSTANCES));
+            let count = self.at_most("instance_group.count", before.saturating_add(count), MOST_INSTANCES);
+            self.scheduler().instances = Some(count);
         }
         Ok(())
     }
@@ -190,10 +214,11 @@ impl Reading<'_> {
         let value = find("value").and_then(Value::message).and_then(|fields| fields.first());
         let value = value.and_then(|(_, value)| value.text()).unwrap_or_default();
         if key == "intra_op_thread_count" {
-            let threads: usize = value
-                .parse()
-                .map_err(|_| format!("parameters.{key}: expected the number of threads, got {value:?}"))?;
-            self.scheduler().threads = Some(threads.min(MOST_INSTANCES));
+            let threads: usize = value.parse().map_err(|_| {
+                format!("parameters.{key}: expected the number of threads, got {:?}", shown(value))
+            })?;
+            let threads = self.at_most(&format!("parameters.{key}"), threads, MOST_THREADS);
+            self.scheduler().threads = Some(threads);
         } else {
             self.skip(&format!("parameters.{key}"), "see [scheduler] of model.toml for what there is");
         }
@@ -217,6 +242,11 @@ impl Reading<'_> {
     }
 }
 
+/// Returns the begin of a text from the file in a form that fits a line of the log.
+fn shown(text: &str) -> String {
+    text.chars().take(MOST_LETTERS).flat_map(char::escape_debug).collect()
+}
+
 /// Checks that a setting says what is the case for ONNX files.
 fn only(name: &str, value: &Value, expected: &str) -> Result<(), String> {
     match value.text() {
@@ -226,7 +256,12 @@ fn only(name: &str, value: &Value, expected: &str) -> Result<(), String> {
 }
 
 fn number(name: &str, value: &Value) -> Result<u64, String> {
-    let word = value.word().and_then(|word| word.parse().ok());
+    let word =
+        value.word().and_then(|word| match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None if word.len() > 1 && word.starts_with('0') => u64::from_str_radix(word, 8).ok(),
+            None => word.parse().ok(),
+        });
     word.ok_or_else(|| format!("{name}: expected a whole number that is not negative"))
 }
 
@@ -273,6 +308,8 @@ mod tests {
             ..SchedulerConfig::default()
         };
         assert_eq!(config.scheduler, scheduler);
+        assert_eq!(read_iris("max_batch_size: 0x10").unwrap().scheduler.max_batch_rows, Some(16));
+        assert_eq!(read_iris("max_batch_size: 010").unwrap().scheduler.max_batch_rows, Some(8));
         assert_eq!(read_iris("max_batch_size: 0").unwrap().scheduler.batching, Some(false));
         assert_eq!(read_iris("version_policy { latest { num_versions: 1 } }").unwrap().not_applied.len(), 0);
     }
@@ -293,11 +330,27 @@ mod tests {
             ("output [ { name: \"y\" label_filename: \"names.txt\" } ]", ["label_filename`", "classes"]),
             ("response_cache { enable: true }", ["`response_cache`", "not cached"]),
             ("something_new: 1", ["`something_new`", "nothing like it"]),
+            (
+                "dynamic_batching { max_queue_delay_microseconds: 5000000 }",
+                ["max_queue_delay_microseconds`", "is beyond the most, 1000,"],
+            ),
+            ("instance_group [ { count: 2 kind: 1 } ]", ["`instance_group`", "on the CPU"]),
+            ("parameters { key: \"a\\nb\" }", ["`parameters.a\\nb`", "no effect"]),
+            ("max_batch_size: 2000000", ["`max_batch_size`", "1000000, which is used"]),
         ] {
             let not_applied = read_iris(document).unwrap().not_applied;
             let said = not_applied.iter().next().unwrap_or_else(|| panic!("{document}"));
             assert!(not_applied.len() == 1 && parts.iter().all(|part| said.contains(part)), "{said}");
         }
+    }
+
+    #[test]
+    fn the_sentences_are_few_and_short() {
+        let fields: Vec<String> = (0..1000).map(|number| format!("unknown_{number}: 1")).collect();
+        let document = fields.join("\n");
+        assert_eq!(read_iris(&document).unwrap().not_applied.len(), MOST_SENTENCES);
+        let long = read_iris(&format!("{}: 1", "x".repeat(10_000))).unwrap().not_applied;
+        assert!(long.first().unwrap().len() < 200, "{long:?}");
     }
 
     #[test]

@@ -40,6 +40,8 @@ impl Value {
 ///
 /// A sentence with the line, if it is malformed.
 pub(super) fn read(document: &str) -> Result<Fields, String> {
+    // Some editors begin a file with a mark.
+    let document = document.strip_prefix('\u{feff}').unwrap_or(document);
     let mut reader = Reader { document, at: 0 };
     let fields = reader.fields(None, 0)?;
     Ok(fields)
@@ -173,16 +175,10 @@ impl Reader<'_> {
                         break;
                     }
                     Some('\\') => {
-                        let escaped = letters.next();
-                        let letter = match escaped {
-                            Some('n') => '\n',
-                            Some('t') => '\t',
-                            Some('r') => '\r',
-                            Some(plain @ ('\\' | '"' | '\'' | '?')) => plain,
-                            _ => return Err(self.wrong("an escape such as \\n or \\\"")),
-                        };
+                        let (letter, length) = escaped(letters.as_str())
+                            .ok_or_else(|| self.wrong("an escape such as \\n, \\\" or \\x41"))?;
                         text.push(letter);
-                        self.at += 2;
+                        self.at += 1 + length;
                     }
                     Some('\n') | None => return Err(self.wrong("the end of the text")),
                     Some(letter) => {
@@ -193,6 +189,33 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Reads what follows a backslash: a letter, and its length as written. `None` for bytes beyond ASCII.
+fn escaped(text: &str) -> Option<(char, usize)> {
+    let first = text.chars().next()?;
+    let is_of = |radix| move |letter: &char| letter.is_digit(radix);
+    let letter =
+        |digits: &str, radix| u8::from_str_radix(digits, radix).ok().filter(u8::is_ascii).map(char::from);
+    Some(match first {
+        'n' => ('\n', 1),
+        't' => ('\t', 1),
+        'r' => ('\r', 1),
+        'a' => ('\x07', 1),
+        'b' => ('\x08', 1),
+        'f' => ('\x0c', 1),
+        'v' => ('\x0b', 1),
+        '\\' | '"' | '\'' | '?' => (first, 1),
+        'x' | 'X' => {
+            let length = text.chars().skip(1).take(2).take_while(is_of(16)).count();
+            (letter(&text[1..=length], 16)?, 1 + length)
+        }
+        '0'..='7' => {
+            let length = text.chars().take(3).take_while(is_of(8)).count();
+            (letter(&text[..length], 8)?, length)
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -208,7 +231,7 @@ mod tests {
     #[test]
     fn reads_messages_lists_texts_and_comments() {
         let document = "# a model\nname: \"iris\" ' forest'  max_batch_size: 8;\nversion_policy { specific { versions: [1, 2] } },\n\
-                        instance_group [ { count: 2 kind: KIND_CPU }, <count: -1> ]\nempty: []\nescaped: \"a\\n\\\"b\"";
+                        instance_group [ { count: 2 kind: KIND_CPU }, <count: -1> ]\nempty: []\nescaped: \"a\\n\\\"b\\x41\\101\"";
         let fields = read(document).unwrap();
         let message = |fields: &[(&str, Value)]| {
             Value::Message(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
@@ -222,7 +245,7 @@ mod tests {
             ),
             ("instance_group", message(&[("count", word("2")), ("kind", word("KIND_CPU"))])),
             ("instance_group", message(&[("count", word("-1"))])),
-            ("escaped", Value::Text("a\n\"b".to_owned())),
+            ("escaped", Value::Text("a\n\"bAA".to_owned())),
         ];
         assert_eq!(Value::Message(fields), message(&expected));
         assert_eq!(read("  # nothing").unwrap(), []);

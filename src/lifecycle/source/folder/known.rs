@@ -7,7 +7,7 @@ use std::{
 
 use super::{CONFIG_FILE, model_file, signature_of};
 use crate::{
-    lifecycle::{RepositoryScan, ScannedModel, confined_file, fingerprint::Fingerprint},
+    lifecycle::{RepositoryScan, ScannedModel, TRITON_CONFIG_FILE, confined_file, fingerprint::Fingerprint},
     model::ModelName,
 };
 
@@ -47,7 +47,7 @@ impl Known {
         let config = folder.join(CONFIG_FILE);
         let mut paths = vec![folder.to_path_buf()];
         paths.extend(golden(&config));
-        paths.push(config.with_file_name("config.pbtxt"));
+        paths.push(config.with_file_name(TRITON_CONFIG_FILE));
         paths.push(config);
         for candidate in model.candidates.values() {
             let model = model_file(&candidate.files);

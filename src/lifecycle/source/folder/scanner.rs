@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     lifecycle::{
-        Candidate, ModelConfig, Notice, RepositoryScan, ScannedModel, config_in, confined_file,
-        notice::Grace, source::FilesHandle,
+        Candidate, ModelConfig, Notice, RepositoryScan, ScannedModel, TRITON_CONFIG_FILE, config_in,
+        confined_file, notice::Grace, source::FilesHandle,
     },
     model::{ModelName, ModelVersion},
 };
@@ -210,7 +210,7 @@ impl Scanner {
             }
         }
         if let Some(Ok(config)) = found.models.get(&model).map(|model| &model.config) {
-            let subject = format!("{name}/config.pbtxt");
+            let subject = format!("{name}/{TRITON_CONFIG_FILE}");
             let not_applied = config.not_applied.iter();
             let notices = not_applied.map(|text| notice(Some(model.clone()), &subject, text.clone()));
             let notices: Vec<Notice> = notices.collect();
