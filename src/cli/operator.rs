@@ -81,7 +81,17 @@ impl OperatorOptions {
         let path = format!("{prefix}{}", request.path);
         let body = request.body.as_ref().map(Value::to_string);
         let (status, response) = client::ask(&target, "POST", &path, token.as_deref(), body, TIMEOUT)?;
-        let document: Value = serde_json::from_str(&response).unwrap_or_default();
+        let document: Value = match serde_json::from_str(&response) {
+            Ok(document) => document,
+            Err(_) if status.is_success() => {
+                return Err(format!(
+                    "status {status} came without JSON: is it a gateway that listens there, or another program?"
+                )
+                .into());
+            }
+            // The status says it.
+            Err(_) => Value::Null,
+        };
         if is_printed {
             output::print(&format!("{document}\n"))?;
         }

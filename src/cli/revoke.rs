@@ -36,12 +36,23 @@ struct Tokens {
     stdin: bool,
 }
 
+/// Reads a token from standard input.
+fn token_from_stdin() -> Result<String, Failure> {
+    let read = io::read_to_string(io::stdin());
+    let text = read.map_err(|error| format!("--stdin: standard input cannot be read: {error}"))?;
+    // As it is in a header.
+    let token = text.trim();
+    match token.strip_prefix("Bearer ").unwrap_or(token).trim_start() {
+        "" => Err("--stdin: standard input is empty: expected the token".into()),
+        token => Ok(token.to_owned()),
+    }
+}
+
 /// Has the gateway revoke tokens.
 pub(super) fn revoke(files: &[PathBuf], arguments: RevokeArguments) -> Result<(), Failure> {
     let RevokeArguments { tokens: Tokens { subject, jti, stdin }, issuer, operator } = arguments;
-    let token = stdin.then(|| io::read_to_string(io::stdin())).transpose()?;
-    let token = token.as_deref().map(str::trim);
-    let named = [("subject", subject.as_deref()), ("jti", jti.as_deref()), ("token", token)];
+    let token = stdin.then(token_from_stdin).transpose()?;
+    let named = [("subject", subject.as_deref()), ("jti", jti.as_deref()), ("token", token.as_deref())];
     let named = named.into_iter().chain([("issuer", issuer.as_deref())]);
     let body = named.filter_map(|(name, value)| Some((name.to_owned(), json!(value?)))).collect();
     let what = match (subject, jti) {
@@ -56,8 +67,8 @@ pub(super) fn revoke(files: &[PathBuf], arguments: RevokeArguments) -> Result<()
         body: Some(Value::Object(body)),
     };
     operator.send(files, &request)?.report(&format!("{what}: not revoked"), |document| {
-        if document["revoked"] != true {
-            return "the token was not valid, so nothing had to be revoked".to_owned();
+        if document["revoked"] == false {
+            return "the gateway does not accept this token, so nothing had to be revoked".to_owned();
         }
         let lost = "\nThe gateway cannot write its state directory, so a restart forgets this.";
         format!("{what}: revoked{}", if document["recorded"] == false { lost } else { "" })

@@ -402,7 +402,16 @@ fn operators_commands_find_the_admin_listener() {
     let done = ask(&["revoke", "--jti", "4711", "--issuer", "https://login.example.com/", "--json"]);
     assert_eq!(text(&done.stdout), "{\"recorded\":true,\"revoked\":true}\n", "{done:?}");
     let wrong = run_with_input(&["revoke", "--stdin", "--config", settings], "no token\n");
-    assert_eq!(text(&wrong.stdout), "the token was not valid, so nothing had to be revoked\n", "{wrong:?}");
+    assert_eq!(
+        text(&wrong.stdout),
+        "the gateway does not accept this token, so nothing had to be revoked\n",
+        "{wrong:?}"
+    );
+    let empty = run_with_input(&["revoke", "--stdin", "--config", settings], " \n");
+    assert!(
+        text(&empty.stderr).contains("--stdin: standard input is empty: expected the token"),
+        "{empty:?}"
+    );
     let forbidden = ask(&["revoke", "--subject", "shop", "--url", &url, "--token", &token]);
     assert_eq!(forbidden.status.code(), Some(1));
     assert!(text(&forbidden.stderr).contains("the tokens of shop: not revoked: "), "{forbidden:?}");
