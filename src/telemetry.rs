@@ -10,7 +10,7 @@ mod traces;
 pub use audit::{AuditCaller, AuditError, AuditEvent, AuditKind, AuditLog, AuditOutcome};
 pub use metrics::{
     Buckets, ConnectionEnd, InFlight, Metrics, MetricsError, ModelInService, QuotaStoreFailure, Route,
-    Seconds, Traffic,
+    Seconds, SpanOutcome, Traffic,
 };
 pub use timeline::{StepKind, TimedRun, Timeline};
 pub use traces::{TraceHeaders, TracedRequest, Traces};

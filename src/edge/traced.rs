@@ -64,7 +64,7 @@ pub(super) fn traced<B>(
             },
         );
     }
-    // How busy the gateway is concerns only those who may use it.
+    // Times show how busy the gateway is, so strangers get none.
     if request.caller.is_none() {
         return;
     }

@@ -31,6 +31,7 @@ use super::logging;
 pub use buckets::Buckets;
 pub use models::ModelInService;
 pub use quota_store::QuotaStoreFailure;
+pub use traces::SpanOutcome;
 
 /// Upper bounds in seconds: from the run of a small forest to the slowest model that a request waits for.
 const SECONDS: &[f64] = &[
@@ -139,6 +140,8 @@ impl Metrics {
     /// Never with the names in this file; the library checks them at run time.
     pub fn new(is_on: bool) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let counter = |name: &str, help: &str, labels: &[&str]| {
             registered(&registry, IntCounterVec::new(Opts::new(name, help), labels)?)
         };

@@ -6,7 +6,10 @@
 mod export;
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -22,7 +25,7 @@ use opentelemetry_sdk::{
 use export::CountingExporter;
 
 use super::{
-    Metrics,
+    Metrics, SpanOutcome,
     timeline::{RunModel, Step, Timeline},
     trace_context::{TraceContext, TraceParent},
 };
@@ -47,6 +50,9 @@ pub struct Traces {
     processor: BatchSpanProcessor,
     scope: InstrumentationScope,
     metrics: Arc<Metrics>,
+    /// Spans that are not exported yet.
+    waiting: Arc<AtomicUsize>,
+    is_closed: AtomicBool,
 }
 
 /// The headers of a request that decide whether its times are kept.
@@ -92,11 +98,13 @@ impl Traces {
     pub fn new(settings: &OtlpSettings, metrics: &Arc<Metrics>) -> Result<Option<Self>, SettingsProblem> {
         let Some(endpoint) = &settings.endpoint else { return Ok(None) };
         let exporter = export::exporter(endpoint)?;
+        let waiting = Arc::new(AtomicUsize::new(0));
         let counting = CountingExporter {
             exporter,
             metrics: Arc::clone(metrics),
             endpoint: endpoint.clone(),
             has_failed: AtomicBool::new(false),
+            waiting: Arc::clone(&waiting),
         };
         let config = BatchConfigBuilder::default()
             .with_max_queue_size(MAX_WAITING)
@@ -107,7 +115,8 @@ impl Traces {
         processor.set_resource(&resource());
         let scope = InstrumentationScope::builder("onnx-gateway").with_version(env!("CARGO_PKG_VERSION"));
         let scope = scope.build();
-        Ok(Some(Self { sample: settings.sample, processor, scope, metrics: Arc::clone(metrics) }))
+        let (metrics, is_closed) = (Arc::clone(metrics), AtomicBool::new(false));
+        Ok(Some(Self { sample: settings.sample, processor, scope, metrics, waiting, is_closed }))
     }
 
     /// Chooses whether a request is traced. The client's own choice counts, since its trace would have a gap otherwise.
@@ -126,12 +135,19 @@ impl Traces {
 
     /// Exports the spans of a request.
     ///
-    /// A client that is not known cannot choose: its requests are sampled, whatever their headers say.
+    /// A client that is not known neither forces a trace nor adds to one: its request is sampled, as a trace of its own.
     pub fn finish(&self, timeline: &Timeline, request: &TracedRequest<'_>) {
         let Some(context) = &timeline.trace else { return };
-        if context.parent.is_some() && !request.is_of_caller && !self.is_sampled() {
-            return;
-        }
+        let own;
+        let context = if context.parent.is_some() && !request.is_of_caller {
+            if !self.is_sampled() {
+                return;
+            }
+            own = TraceContext::new(None, None);
+            &own
+        } else {
+            context
+        };
         let parts = timeline.lock();
         let batch = SpanId::from(rand::random_range(1..=u64::MAX));
         for step in &parts.steps {
@@ -147,9 +163,16 @@ impl Traces {
     }
 
     fn export(&self, span: SpanData) {
-        if self.metrics.trace_span_waits(MAX_WAITING) {
+        // A request in progress may outlast the settings that it began with.
+        let is_closed = self.is_closed.load(Ordering::Relaxed);
+        if !is_closed && self.waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING {
             self.processor.on_end(span);
+            return;
         }
+        if !is_closed {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.metrics.trace_spans(SpanOutcome::Dropped, 1);
     }
 
     fn step_span(
@@ -242,7 +265,8 @@ impl Traces {
 
     /// Exports what waits, and ends. Blocks, for two seconds at most.
     pub fn close(&self) {
-        // A collector that does not answer was told of before.
+        self.is_closed.store(true, Ordering::Relaxed);
+        // The log already has the failure of the collector.
         let _ = self.processor.shutdown_with_timeout(END_TIMEOUT);
     }
 }

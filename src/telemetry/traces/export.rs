@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithExportConfig, WithTonicConfig};
@@ -12,7 +12,10 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-use crate::{config::SettingsProblem, telemetry::Metrics};
+use crate::{
+    config::SettingsProblem,
+    telemetry::{Metrics, SpanOutcome},
+};
 
 /// An exporter that counts, and that logs when exports begin to fail and when they succeed again.
 #[derive(Debug)]
@@ -21,6 +24,7 @@ pub(super) struct CountingExporter {
     pub(super) metrics: Arc<Metrics>,
     pub(super) endpoint: String,
     pub(super) has_failed: AtomicBool,
+    pub(super) waiting: Arc<AtomicUsize>,
 }
 
 /// Creates the exporter for a collector. It connects with the first export.
@@ -39,12 +43,14 @@ impl SpanExporter for CountingExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let exported = self.exporter.export(batch).await;
-        self.metrics.trace_spans_left(spans, exported.is_ok());
+        self.waiting.fetch_sub(spans, Ordering::Relaxed);
+        let outcome = if exported.is_ok() { SpanOutcome::Exported } else { SpanOutcome::Failed };
+        self.metrics.trace_spans(outcome, spans);
         let (endpoint, is_failure) = (&self.endpoint, exported.is_err());
         if self.has_failed.swap(is_failure, Ordering::Relaxed) != is_failure {
             match &exported {
-                Ok(()) => tracing::info!(endpoint, "traces are exported again"),
-                Err(error) => tracing::warn!(endpoint, %error, "traces cannot be exported"),
+                Ok(()) => tracing::info!(endpoint, "resumed the export of traces"),
+                Err(error) => tracing::warn!(endpoint, %error, "failed to export traces"),
             }
         }
         exported
