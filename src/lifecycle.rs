@@ -55,8 +55,8 @@ pub use failure_monitor::{FailureMonitor, Suspect, Verdict};
 pub use history::{Event, HistoryEntry, Timings};
 pub use loaded_copy::LoadedCopy;
 pub use model_config::{
-    ModelConfig, Pin, SchedulerConfig, VersionedFile, Versions, config_in, config_of, model_config_schema,
-    model_toml_of,
+    ModelConfig, Pin, SchedulerConfig, TRITON_CONFIG_FILE, VersionedFile, Versions, config_in, config_of,
+    model_config_schema, model_toml_of,
 };
 pub use notice::Notice;
 pub use operation::{OperationError, RolledBack};

@@ -62,6 +62,7 @@ async fn an_address_that_fails_too_often_waits_whatever_client_it_names() {
         let refused = answer(log_in(&guesser, &gateway, id, secret)).await;
         assert_eq!((refused.status.as_u16(), refused.problem_code()), (429, "failed_logins_exceeded"));
         let seconds: u64 = refused.header("retry-after").parse().unwrap();
+        // Up to ten seconds are added at random.
         assert!((1..=28_800 + 10).contains(&seconds), "{seconds}");
         assert_eq!(refused.header("ratelimit-policy"), r#""failed-logins";q=3;w=86400"#);
         assert_eq!(refused.header("ratelimit"), format!(r#""failed-logins";r=0;t={seconds}"#));

@@ -68,7 +68,7 @@
 {{- define "onnx-gateway.restartDigest" -}}
 {{- $all := include "onnx-gateway.settings" . | fromJson -}}
 {{- $needed := list -}}
-{{- range $setting := list "server.listen" "server.threads" "grpc.enabled" "grpc.listen" "admin.listen" "models.files" "runtime.library" "metrics.enabled" "log.format" -}}
+{{- range $setting := list "server.listen" "server.threads" "grpc.enabled" "grpc.listen" "admin.listen" "models.store" "models.files" "runtime.library" "metrics.enabled" "log.format" -}}
 {{- $parts := splitList "." $setting -}}
 {{- $needed = append $needed (get (default dict (get $all (first $parts))) (last $parts)) -}}
 {{- end -}}
