@@ -64,7 +64,7 @@ pub use open_paths::OpenPaths;
 pub(crate) use peer::FORWARDED_FOR;
 pub(crate) use permit::Permit;
 pub(crate) use pipeline::{
-    Record, RouteMetrics, Transport, authorize, charge, charge_message, known_caller, request_charge,
+    Record, RouteMetrics, Timed, Transport, authorize, charge, charge_message, known_caller, request_charge,
 };
 pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};
 pub use protected_resource::ProtectedResource;

@@ -3,7 +3,7 @@
 //! Denies by default: every path needs a token except those of [`OpenPaths`](super::OpenPaths), even if no route
 //! matches the path.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -16,14 +16,14 @@ use super::{
     credentials::{bearer, has_credentials, has_query_token},
     error::ApiError,
     guarded_body::holding,
-    pipeline::{charge_caller, enter, request_charge},
+    pipeline::{Timed, charge_caller, enter, request_charge},
     state::EdgeState,
     tell_quotas::ChargeOfCaller,
 };
 use crate::{
     auth::{Caller, TokenError},
     limits::{Place, RequestCharge, Standing},
-    telemetry::{StepKind, Timeline},
+    telemetry::StepKind,
     tls::Encrypted,
 };
 
@@ -40,7 +40,7 @@ async fn authenticated(state: &EdgeState, mut request: Request, next: Next) -> R
     if state.open_paths.contain(request.uri().path()) {
         return Ok(next.run(request).await);
     }
-    let timed = Timed::of(request.extensions());
+    let timed = Timed::begin(request.extensions().get());
     let caller = caller(state, request.headers(), request.uri().query(), request.extensions())
         .await
         .map_err(|error| counted(error, state, request.extensions(), request.headers()))?;
@@ -70,23 +70,6 @@ async fn authenticated(state: &EdgeState, mut request: Request, next: Next) -> R
     // For the access log, which is an outer layer.
     response.extensions_mut().insert(caller);
     Ok(response)
-}
-
-/// A part of the time of a request, if it is kept.
-struct Timed(Option<(Arc<Timeline>, Instant)>);
-
-impl Timed {
-    fn of(extensions: &Extensions) -> Self {
-        Self(extensions.get::<Arc<Timeline>>().map(|timeline| (Arc::clone(timeline), Instant::now())))
-    }
-
-    /// Ends a part, and begins the next.
-    fn end(self, kind: StepKind) -> Self {
-        Self(self.0.map(|(timeline, begin)| {
-            timeline.step(kind, begin);
-            (timeline, Instant::now())
-        }))
-    }
 }
 
 /// Runs a request whose rows are charged once they are known. The response has the charge, for the fields that tell of it.

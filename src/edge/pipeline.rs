@@ -25,7 +25,7 @@ use super::{
 use crate::{
     auth::{Authorized, Caller, OfModel, Permission},
     limits::{AddressKey, Place, RequestCharge, Standing},
-    telemetry::{InFlight, Route, Timeline, logging::AccessLevel},
+    telemetry::{InFlight, Route, StepKind, Timeline, logging::AccessLevel},
 };
 
 /// Charges a request on the fast path, in memory, to the quota of its client's address, and then to the quota of its
@@ -113,6 +113,24 @@ pub(crate) fn authorize<P: Permission, T: OfModel>(
         action: P::ACTION,
         model: Some(target.model().clone()),
     })
+}
+
+/// A part of the time of a request, if it is kept.
+pub(crate) struct Timed(Option<(Arc<Timeline>, Instant)>);
+
+impl Timed {
+    /// Begins a part.
+    pub(crate) fn begin(timeline: Option<&Arc<Timeline>>) -> Self {
+        Self(timeline.map(|timeline| (Arc::clone(timeline), Instant::now())))
+    }
+
+    /// Ends a part, and begins the next.
+    pub(crate) fn end(self, kind: StepKind) -> Self {
+        Self(self.0.map(|(timeline, begin)| {
+            timeline.step(kind, begin);
+            (timeline, Instant::now())
+        }))
+    }
 }
 
 /// Gives a request an id, for the log and the client. A client's own id is kept only if a log can hold it.

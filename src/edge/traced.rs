@@ -25,10 +25,12 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Returns what the headers of a request say of its trace. A `traceparent` that is there twice counts as absent.
 pub(crate) fn trace_headers(headers: &HeaderMap) -> TraceHeaders<'_> {
     let mut parents = headers.get_all(TRACE_PARENT).iter();
+    let lines = headers.get_all(TRACE_STATE).iter().filter_map(|line| line.to_str().ok());
+    let lines: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
     let parent = parents.next().filter(|_| parents.next().is_none());
     TraceHeaders {
         parent: parent.map(HeaderValue::as_bytes),
-        state: headers.get(TRACE_STATE).and_then(|state| state.to_str().ok()),
+        state: (!lines.is_empty()).then(|| lines.join(",")),
         asks_for_timing: headers.contains_key(WANTS_TIMING),
     }
 }

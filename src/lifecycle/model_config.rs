@@ -40,10 +40,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use place::{VersionedFile, config_in, config_of, model_toml_of};
+pub use place::{TRITON_CONFIG_FILE, VersionedFile, config_in, config_of, model_toml_of};
 pub use scheduler::SchedulerConfig;
 pub use schema::schema as model_config_schema;
-pub use triton::FILE as TRITON_CONFIG_FILE;
 
 use super::confined_file;
 use crate::model::{Digest, ModelVersion, VersionLabel};
@@ -95,7 +94,7 @@ impl fmt::Display for ConfigFile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::ModelToml => place::CONFIG_FILE,
-            Self::Triton => triton::FILE,
+            Self::Triton => TRITON_CONFIG_FILE,
         })
     }
 }
@@ -175,7 +174,7 @@ impl ModelConfig {
     pub fn read(root: &Path, file: &Path) -> Result<(Self, Option<PathBuf>), String> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let text = read_text(root, file)?;
-        if name == triton::FILE {
+        if name == TRITON_CONFIG_FILE {
             let folder = file.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
             let config = triton::read(&text, &folder).map_err(|error| format!("{name}: {error}"))?;
             return Ok((config, None));

@@ -45,8 +45,8 @@ use crate::{
     config::{DialectName, Settings},
     edge::{
         AddressLimit, ApiError, Charged, EdgeParts, EdgeState, Forwarded, MOST_FAST_BYTES, Peer, Record,
-        RequestRecord, RouteMetrics, Transport, authorize, charge, charge_for, charged_response, holding,
-        known_caller, new_request_id, panicked, request_charge,
+        RequestRecord, RouteMetrics, Timed, Transport, authorize, charge, charge_for, charged_response,
+        holding, known_caller, new_request_id, panicked, request_charge,
         rest::{
             cors::CorsHeaders,
             layers::compressed,
@@ -294,11 +294,9 @@ impl FastPath {
     async fn run(&self, fast: &mut FastRequest) -> Result<Response<Body>, ApiError> {
         let address = self.address_limit.as_ref();
         let address = address.map(|limit| (limit, limit.client_of(fast.peer, &fast.headers)));
-        let since = fast.timeline.as_ref().map(|_| Instant::now());
+        let timed = Timed::begin(fast.timeline.as_ref());
         let place = charge(address, &self.state, &fast.caller, &mut fast.charged)?;
-        if let (Some(timeline), Some(since)) = (&fast.timeline, since) {
-            timeline.step(StepKind::Quota, since);
-        }
+        timed.end(StepKind::Quota);
         let response = match fast.work.take() {
             Some((servable, Work::Rows(input, rows))) => self.predict(fast, &servable, input, rows).await,
             // Boxed, since this future is larger than the other.

@@ -56,12 +56,12 @@ pub struct Traces {
 }
 
 /// The headers of a request that decide whether its times are kept.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct TraceHeaders<'r> {
     /// `traceparent` (W3C Trace Context), if there is one.
     pub parent: Option<&'r [u8]>,
-    /// `tracestate`, if there is one.
-    pub state: Option<&'r str>,
+    /// `tracestate`, if there is one; several lines are one list (section 3.3.1).
+    pub state: Option<String>,
     /// True if the client asks for `Server-Timing`.
     pub asks_for_timing: bool,
 }
@@ -126,7 +126,7 @@ impl Traces {
             Some(parent) => parent.is_sampled,
             None => self.is_sampled(),
         };
-        is_chosen.then(|| TraceContext::new(parent, headers.state))
+        is_chosen.then(|| TraceContext::new(parent, headers.state.as_deref()))
     }
 
     fn is_sampled(&self) -> bool {

@@ -88,13 +88,13 @@ async fn a_prediction_is_one_connected_trace_on_every_path() {
             number += 1;
             let request = gateway.post(path).json(body).header(header, "*/*");
             let request = request.header("traceparent", traceparent(number, "01"));
-            let answer = send(request.header("tracestate", "vendor=1")).await;
+            let answer = send(request.header("tracestate", "vendor=1").header("tracestate", "other=2")).await;
             assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
             let place = format!("{path} {header}");
             let spans = collector.trace(&trace(number), 6).await;
             let span = connected(&spans, &place);
             assert_eq!(hexadecimal(&span.parent_span_id), PARENT, "{place}");
-            assert!(spans.iter().all(|span| span.trace_state == "vendor=1"), "{place}: {spans:#?}");
+            assert!(spans.iter().all(|span| span.trace_state == "vendor=1,other=2"), "{place}: {spans:#?}");
             let route = path.replace("/iris", "/{model}").replace(":predict", "");
             let shown = |key: &str| text(&span.attributes, key);
             assert_eq!(shown("url.path"), *path);

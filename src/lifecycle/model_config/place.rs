@@ -5,11 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::triton;
 use crate::model::{ModelName, ModelVersion};
 
 /// The name of a model's file in a version's folder.
-const MODEL_FILE: &str = "model.onnx";
+pub(super) const MODEL_FILE: &str = "model.onnx";
+
+/// The name of Triton's configuration of a model in its folder.
+pub const TRITON_CONFIG_FILE: &str = "config.pbtxt";
 
 /// The name of a model's configuration in its folder.
 pub(super) const CONFIG_FILE: &str = "model.toml";
@@ -76,7 +78,7 @@ pub fn config_in(folder: &Path) -> PathBuf {
 fn or_triton(model_toml: PathBuf) -> PathBuf {
     let is_missing =
         |file: &Path| fs::symlink_metadata(file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    let triton = model_toml.with_file_name(triton::FILE);
+    let triton = model_toml.with_file_name(TRITON_CONFIG_FILE);
     let counts = model_toml.ends_with(CONFIG_FILE) && is_missing(&model_toml) && !is_missing(&triton);
     if counts { triton } else { model_toml }
 }

@@ -6,6 +6,13 @@ use serde_json::Value;
 
 use crate::model::WantedMode;
 
+/// Most rows of a batch, and most requests in a queue.
+pub(super) const MOST_ROWS: usize = 1_000_000;
+/// Most runs at the same time, and most threads of each.
+pub(super) const MOST_THREADS: usize = 1024;
+/// Longest wait for company in milliseconds.
+pub(super) const LONGEST_DELAY_MS: u64 = 1000;
+
 /// Scheduling of a model's runs; `None` in a field keeps the gateway's setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "Form")]
@@ -54,17 +61,17 @@ impl TryFrom<Form> for SchedulerConfig {
 
     fn try_from(form: Form) -> Result<Self, String> {
         let count = |key, value, minimum, maximum| {
-            let number = number(key, value, minimum, maximum)?;
+            let number = number(key, value, minimum, maximum as u64)?;
             number.map(usize::try_from).transpose().map_err(|error| error.to_string())
         };
         Ok(Self {
             mode: mode(form.mode)?,
             batching: batching(form.batching)?,
-            max_batch_rows: count("max_batch_rows", form.max_batch_rows, 1, 1_000_000)?,
-            max_delay_ms: number("max_delay_ms", form.max_delay_ms, 0, 1000)?,
-            queue_capacity: count("queue_capacity", form.queue_capacity, 0, 1_000_000)?,
-            instances: count("instances", form.instances, 0, 1024)?,
-            threads: count("threads", form.threads, 0, 1024)?,
+            max_batch_rows: count("max_batch_rows", form.max_batch_rows, 1, MOST_ROWS)?,
+            max_delay_ms: number("max_delay_ms", form.max_delay_ms, 0, LONGEST_DELAY_MS)?,
+            queue_capacity: count("queue_capacity", form.queue_capacity, 0, MOST_ROWS)?,
+            instances: count("instances", form.instances, 0, MOST_THREADS)?,
+            threads: count("threads", form.threads, 0, MOST_THREADS)?,
         })
     }
 }

@@ -6,24 +6,16 @@ mod text_format;
 use std::{collections::BTreeSet, fmt};
 
 use self::text_format::{Fields, Value};
-use super::{ConfigFile, ModelConfig, SchedulerConfig, Versions};
+use super::{
+    ConfigFile, ModelConfig, SchedulerConfig, Versions,
+    place::MODEL_FILE,
+    scheduler::{LONGEST_DELAY_MS, MOST_ROWS, MOST_THREADS},
+};
 use crate::model::ModelVersion;
-
-/// The name of the file in a model's folder.
-pub const FILE: &str = "config.pbtxt";
 
 /// The platform and the backend of ONNX files.
 const PLATFORM: &str = "onnxruntime_onnx";
 const BACKEND: &str = "onnxruntime";
-
-/// The file of a version.
-const MODEL_FILE: &str = "model.onnx";
-
-/// Limits of `[scheduler]` in `model.toml`.
-const MOST_ROWS: usize = 1_000_000;
-const MOST_INSTANCES: usize = 1024;
-const MOST_THREADS: usize = 1024;
-const LONGEST_DELAY_MS: u64 = 1000;
 
 /// Most sentences about settings without an effect, and most letters of a name in one.
 const MOST_SENTENCES: usize = 32;
@@ -177,7 +169,7 @@ impl Reading<'_> {
         if let Some(count) = find("count") {
             let count = usize::try_from(number("instance_group.count", count)?).unwrap_or(usize::MAX);
             let before = self.config.scheduler.instances.unwrap_or(0);
-            let count = self.at_most("instance_group.count", before.saturating_add(count), MOST_INSTANCES);
+            let count = self.at_most("instance_group.count", before.saturating_add(count), MOST_THREADS);
             self.scheduler().instances = Some(count);
         }
         Ok(())

@@ -216,6 +216,7 @@ impl PollThread {
                     for name in names {
                         changed(Some(name));
                     }
+                    // Stores tell nobody of changes, and listings cost money.
                     tokio::time::sleep(interval).await;
                 }
             };

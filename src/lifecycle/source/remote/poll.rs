@@ -137,7 +137,7 @@ impl Poller {
 ///
 /// # Errors
 ///
-/// Those that would happen with every other object, too.
+/// Failures that would happen with every other object, too.
 async fn download(
     bucket: &Bucket,
     mirror: &Mirror,

@@ -35,7 +35,7 @@ use crate::{
     edge::{
         API_KEY, AddressLimit, ApiError, Charged, EdgeParts, EdgeState, FORWARDED_FOR, Forwarded,
         MOST_FAST_BYTES, Peer, REQUEST_ID, Record, RequestRecord, RouteMetrics, TRACE_PARENT, TRACE_STATE,
-        Transport, WANTS_TIMING, charge, charge_for, charged_response_of,
+        Timed, Transport, WANTS_TIMING, charge, charge_for, charged_response_of,
         grpc::{
             deadline::{GRPC_TIMEOUT, timeout_of},
             status::{GRPC_STATUS, status_of},
@@ -181,11 +181,9 @@ impl FastPath {
     async fn run(&self, fast: &mut FastCall) -> Result<Response<Body>, ApiError> {
         let address = self.address_limit.as_ref();
         let address = address.map(|limit| (limit, limit.client_of(fast.peer, &fast.headers)));
-        let since = fast.timeline.as_ref().map(|_| Instant::now());
+        let timed = Timed::begin(fast.timeline.as_ref());
         let place = charge(address, &self.state, &fast.caller, &mut fast.charged)?;
-        if let (Some(timeline), Some(since)) = (&fast.timeline, since) {
-            timeline.step(StepKind::Quota, since);
-        }
+        timed.end(StepKind::Quota);
         let message = std::mem::take(&mut fast.message);
         let quota = request_charge(&self.state, &fast.caller, fast.charged.standing);
         let charges =
